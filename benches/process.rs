@@ -1,0 +1,132 @@
+//! A network of eight processes, beside the same programs under a shell script.
+//!
+//! ```sh
+//! cargo bench --bench process -- 9  # that many rounds, 9 unless told
+//! ```
+//!
+//! The network's time is that of the backend: opened, eight nodes started, each with an address and a directory of its
+//! own, the line of each that it listens, closed and everything removed. The script makes the same directories, starts the
+//! same programs at other addresses, waits for the same lines, ends them and removes the directories. Beside both stands
+//! what a person waits for with the real binary, its images built before: `skew up`, which first looks for versions
+//! in git and for the images, and `skew down`.
+
+#[allow(dead_code)]
+#[path = "../tests/system/deploy/conformance.rs"]
+mod conformance;
+#[path = "../tests/fake_node/mod.rs"]
+mod fake_node;
+mod measure;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use conformance::{is_line, launch, name, request};
+use futures_util::future::{join, join_all};
+use measure::{Place, added_ms, load, median, rounds, timed};
+use skew::deploy::{Addressing, Backend};
+
+const NODES: usize = 8;
+
+/// In milliseconds, for a network.
+const TARGET: f64 = 100.0;
+
+const SCRIPT: &str = r#"
+pids=
+for n in 1 2 3 4 5 6 7 8; do
+  mkdir -p "loop/$n"
+  files/fake_node serve "127.9.9.$n:7000" bad hang >"loop/$n/log" 2>&1 &
+  pids="$pids $!"
+done
+for n in 1 2 3 4 5 6 7 8; do
+  until grep -q "^listening" "loop/$n/log"; do sleep 0.01; done
+done
+kill $pids
+wait || true
+rm -r loop
+"#;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let rounds = rounds(9);
+    let place = system();
+    measure::run(&mut place.skew(&["build", "skew.toml"]));
+    println!("{NODES} nodes, {rounds} rounds, load {}", load());
+    let (mut ours, mut theirs, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=rounds {
+        let up = timed(&mut place.skew(&["up", "skew.toml", "--seats", "node=v1.0.0"]));
+        let down = timed(&mut place.skew(&["down", "skew.toml"]));
+        let script = timed(&mut place.sh(SCRIPT));
+        let backend = backend(&place).await;
+        println!("round {round}: skew {up:.2?} up, {down:.2?} down; script {script:.2?}; the network {backend:.2?}");
+        ours.push(up + down);
+        theirs.push(script);
+        alone.push(backend);
+    }
+    let added = added_ms(&alone, &theirs);
+    println!(
+        "medians: the network {:.2?}, script {:.2?}: {added:.0} ms added (target: at most {TARGET}); with both commands \
+         {:.2?}: {:.0} ms added",
+        median(&alone),
+        median(&theirs),
+        median(&ours),
+        added_ms(&ours, &theirs)
+    );
+    if added <= TARGET { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// By the library: from nothing to the last node's line, and to nothing again.
+async fn backend(place: &Place) -> Duration {
+    let backend = fake_node::backend(&place.join("backend"), Addressing::detect());
+    backend.ensure_images(&[fake_node::image()]).await.expect("the image");
+    let (request, mut events) = request("bench", NODES, &fake_node::image());
+    let begun = Instant::now();
+    let network = backend.open(request).await.expect("a network");
+    let starts = (0..NODES).map(|index| {
+        let network = &network;
+        async move {
+            let node = format!("a-{index}");
+            let launch = launch(&**network, &node, &["serve", "{bind}", "bad", "hang"]);
+            network.start(&name(&node), &launch).await.expect("a node");
+        }
+    });
+    let listening = async {
+        let mut listening = 0;
+        while listening < NODES {
+            let event = events.recv().await.expect("an event");
+            listening += usize::from(is_line(&event, "listening"));
+        }
+    };
+    join(join_all(starts), listening).await;
+    network.close().await.expect("an end");
+    begun.elapsed()
+}
+
+fn system() -> Place {
+    let place = Place::new();
+    std::fs::create_dir_all(place.join("files")).expect("a directory");
+    std::fs::copy(fake_node::binary(), place.join("files/fake_node")).expect("copied");
+    place.write("repo/README", "one version\n");
+    measure::run(&mut place.sh("git init -q repo; cd repo; git add .; git commit -qm one; git tag v1.0.0"));
+    place.write(
+        "skew.toml",
+        r#"[system]
+name = "bench"
+[sources.bench]
+repository = "repo"
+versions = { tags = "v{version}" }
+[roles.node]
+recipe = { kind = "prebuilt", path = "files" }
+run = ["{{ root }}/fake_node", "serve", "{{ self.bind }}:{{ self.ports.main }}", "bad", "hang"]
+ports = { main = 7000 }
+ready = { log = "^listening", within = "20s" }
+[topology]
+node = { count = 8 }
+[[check]]
+name = "answers"
+from = "node"
+to = "node"
+steps = [{ in = "from", run = ["true"] }]
+"#,
+    );
+    place
+}

@@ -1,0 +1,22 @@
+//! `skew completions`.
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::error::CliError;
+use super::{Cli, Globals};
+
+/// Print a completion script for a shell
+///
+/// For bash: `skew completions bash > ~/.local/share/bash-completion/completions/skew`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    shell: Shell,
+}
+
+pub(super) fn run(globals: &Globals, args: &CompletionsArgs) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "skew", &mut script);
+    globals.print(&String::from_utf8_lossy(&script))
+}

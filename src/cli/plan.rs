@@ -1,0 +1,118 @@
+//! `skew plan`: what would run, and why.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::error::CliError;
+use super::prepare::Prepared;
+use super::{Globals, parse, prepare};
+use crate::model::{Cell, NetworkId, NetworkPlan, Strategy};
+use crate::plan;
+use crate::sweep::{CellPattern, random_seed};
+use crate::ui;
+
+/// Say which networks a sweep would run, why each, and how few could do
+///
+/// Builds nothing and runs nothing. What is recorded counts: after a sweep the plan is empty. Isolations and repeats come
+/// on top when something fails. `-v` lists the cells that each network asks.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The spec
+    spec: Option<PathBuf>,
+
+    /// Which cells are asked and by what kind of networks, instead of what the spec says
+    #[arg(long, value_parser = parse::strategy)]
+    strategy: Option<Strategy>,
+
+    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions; may be repeated
+    #[arg(long, value_name = "PATTERN", value_parser = parse::pattern)]
+    only: Vec<CellPattern>,
+
+    /// As if nothing were recorded
+    #[arg(long)]
+    fresh: bool,
+
+    /// Do not fetch: versions are as they were when last seen
+    #[arg(long)]
+    offline: bool,
+
+    /// The seed, as a sweep prints it [default: random]
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    seed: u64,
+    cells: usize,
+    lower_bound: usize,
+    networks: &'a [NetworkPlan],
+}
+
+pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
+    let options =
+        prepare::Options { strategy: args.strategy, only: args.only.clone(), fresh: args.fresh, offline: args.offline };
+    let Prepared { matrix, attempts, .. } = prepare::prepare(globals, args.spec.as_deref(), &options)?;
+    let seed = args.seed.unwrap_or_else(random_seed);
+    let preview = plan::preview(&matrix, &attempts, seed);
+    if globals.json() {
+        return globals.print_json(&Shown {
+            seed,
+            cells: preview.cells,
+            lower_bound: preview.lower_bound,
+            networks: &preview.networks,
+        });
+    }
+    let mut text = String::new();
+    for (number, network) in (1..).zip(&preview.networks) {
+        describe(&mut text, number, network, globals.verbose);
+    }
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "{} for {}; no plan needs fewer than {}. Seed {seed}.",
+        count(preview.networks.len(), "network"),
+        count(preview.cells, "open cell"),
+        preview.lower_bound
+    );
+    globals.print(&text)
+}
+
+fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+fn describe(text: &mut String, number: usize, network: &NetworkPlan, verbose: bool) {
+    let NetworkPlan { id, reason, .. } = network;
+    let _ = writeln!(
+        text,
+        "{number:>3}  {}  {}: {}  {}",
+        id_of(id),
+        ui::reason(reason),
+        ui::seats(network),
+        asks(&network.asks)
+    );
+    if verbose {
+        for cell in &network.asks {
+            let _ = writeln!(text, "       {} {cell}", cell.id());
+        }
+    }
+}
+
+fn id_of(id: &NetworkId) -> &str {
+    &id.0
+}
+
+/// How many cells are asked, by check.
+fn asks(cells: &[Cell]) -> String {
+    let mut checks: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in cells {
+        *checks.entry(cell.check.as_str()).or_default() += 1;
+    }
+    let checks: Vec<String> = checks.iter().map(|(check, n)| format!("{check} {n}")).collect();
+    format!("[{}: {}]", count(cells.len(), "cell"), checks.join(", "))
+}

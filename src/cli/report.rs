@@ -1,0 +1,57 @@
+//! `skew report`: writes the report again, from what is recorded.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::error::CliError;
+use super::outputs::ReportOutputArgs;
+use super::prepare;
+use super::reports::{self, About};
+use super::{Globals, parse, show, sweep};
+use crate::model::Strategy;
+use crate::sweep::Records;
+
+/// Write the report again from what is recorded, and print it
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The spec
+    spec: Option<PathBuf>,
+
+    /// Which cells are asked, instead of what the spec says
+    #[arg(long, value_parser = parse::strategy)]
+    strategy: Option<Strategy>,
+
+    /// Where it is written [default: `reports/SYSTEM` in the spec's project]
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
+
+    #[command(flatten)]
+    outputs: ReportOutputArgs,
+}
+
+pub(super) fn run(globals: &Globals, args: &ReportArgs) -> Result<(), CliError> {
+    let options = prepare::Options { strategy: args.strategy, offline: true, ..prepare::Options::default() };
+    args.outputs.check(globals.json())?;
+    let prepared = prepare::prepare(globals, args.spec.as_deref(), &options)?;
+    let (decision, overlays) = prepared.decide();
+    let sweep = show::last_sweep(&prepared);
+    let model = reports::model(
+        globals,
+        &About {
+            system: &prepared.spec.system,
+            spec: &prepared.spec.path,
+            sweep: &sweep,
+            judged: prepared.judged(&decision, &overlays),
+            attempts: &prepared.attempts,
+            builds: &prepared.builds(),
+            logs: &|digest| prepared.reader.log(digest).ok(),
+            past: &Records::of_reader(&prepared.reader).before(&sweep),
+        },
+    );
+    let dir = args.report.clone().unwrap_or_else(|| reports::default_dir(&prepared.spec));
+    reports::write(&dir, &model)?;
+    args.outputs.write(&model)?;
+    sweep::show(globals, &model, &dir, &args.outputs)?;
+    args.outputs.publish(globals, &model)
+}

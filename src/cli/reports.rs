@@ -1,0 +1,126 @@
+//! Where reports land, and what goes into them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Globals;
+use super::error::CliError;
+use crate::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
+use crate::report::{self, Input, Judged, Model, Standings};
+use crate::spec::Spec;
+use crate::sweep::{Past, now_ms};
+
+/// `reports/SYSTEM` in the spec's project: the directory above the spec that holds `.git`, else the spec's own.
+pub fn default_dir(spec: &Spec) -> PathBuf {
+    let path = std::path::absolute(&spec.path).unwrap_or_else(|_| spec.path.clone());
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let root = dir.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(dir);
+    root.join("reports").join(&spec.system)
+}
+
+/// What a report is about.
+pub struct About<'a> {
+    pub system: &'a str,
+    /// The spec's path.
+    pub spec: &'a Path,
+    pub sweep: &'a SweepRecord,
+    pub judged: Judged<'a>,
+    pub attempts: &'a [Attempt],
+    pub builds: &'a BTreeMap<(RoleName, VersionId), BuildRecord>,
+    pub logs: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
+    /// Sweeps before it, the oldest first.
+    pub past: &'a [Past],
+}
+
+/// What a sweep of the past asked, and what is known of it.
+pub fn judged(past: &Past) -> Judged<'_> {
+    Judged {
+        matrix: &past.question.matrix,
+        verdicts: &past.decision.verdicts,
+        asked: &past.decision.asked,
+        overlays: &past.overlays,
+    }
+}
+
+/// What a sweep of the past came to, as much as is compared.
+pub fn standings(past: &Past) -> Standings {
+    Standings::of(&past.record, &judged(past))
+}
+
+/// The report's model.
+pub fn model(globals: &Globals, about: &About<'_>) -> Model {
+    let spec_path = shown(about.spec);
+    let spec_words = [vec![quoted(&spec_path)], options(globals)].concat().join(" ");
+    let show = format!("skew show CELL {spec_words}");
+    let command = format!("skew run NETWORK {spec_words}");
+    report::model(&Input {
+        system: about.system,
+        sweep: about.sweep,
+        judged: about.judged,
+        attempts: about.attempts,
+        builds: about.builds,
+        spec_path: &spec_path,
+        command: &command,
+        show: &show,
+        logs: about.logs,
+        past: &about.past.iter().map(standings).collect::<Vec<_>>(),
+        generated_ms: now_ms(),
+    })
+}
+
+/// Makes the directory of a report, and sees that it can be written before hours are spent.
+pub fn reserve(dir: &Path) -> Result<(), CliError> {
+    let tried = std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir).map(drop));
+    tried.map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
+}
+
+/// Writes the report.
+pub fn write(dir: &Path, model: &Model) -> Result<(), CliError> {
+    report::write(dir, model).map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
+}
+
+/// The options without which another command would not speak of the same records and versions.
+fn options(globals: &Globals) -> Vec<String> {
+    let state = globals.state.iter().flat_map(|dir| ["--state".to_owned(), quoted(&shown(dir))]);
+    let set = globals.set.iter().flat_map(|set| ["--set".to_owned(), quoted(set)]);
+    let repository = globals.repository.iter().flat_map(|text| ["--repository".to_owned(), quoted(text)]);
+    let place = globals.place.words().into_iter().flat_map(|(option, value)| [option.to_owned(), quoted(&value)]);
+    let registry = globals.registry.iter().flat_map(|url| ["--registry".to_owned(), quoted(url)]);
+    state.chain(set).chain(repository).chain(place).chain(registry).collect()
+}
+
+/// The command line's arguments, for records.
+pub fn command() -> Vec<String> {
+    std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect()
+}
+
+/// A path as its reader would type it here.
+pub fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let absolute = std::path::absolute(path).ok();
+    match (&here, &absolute) {
+        (Some(here), Some(absolute)) => absolute.strip_prefix(here).unwrap_or(path).display().to_string(),
+        (None, _) | (_, None) => path.display().to_string(),
+    }
+}
+
+/// A word for a shell.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%:,=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for (text, expect) in [("a/b.toml", "a/b.toml"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")] {
+            assert_eq!(quoted(text), expect);
+        }
+    }
+}

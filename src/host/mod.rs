@@ -1,0 +1,15 @@
+//! What the machine gives to everyone: child processes with a deadline, file locks, the TLS provider. A leaf: it imports no room.
+//!
+//! Nothing here knows what a command is for; nothing started here outlives the call that started it.
+
+mod child;
+mod files;
+mod lock;
+mod orphans;
+mod tls;
+
+pub use child::{Cancel, Ended, Finished, Guard, run, wait};
+pub use files::{remove_tree, write_atomically, write_for_now};
+pub use lock::{Lock, LockError};
+pub use orphans::{BUILD_MARK, end_marked};
+pub use tls::choose_tls;

@@ -1,0 +1,188 @@
+//! Builds images: keys, tools, files → layer → image.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::command;
+use super::dockerfile;
+use super::error::{BuildError, ImageError, MissingTools, disk_full};
+use super::foreign::References;
+use super::key;
+use super::layer::{self, Written};
+use super::layout::{Built, Layer, Layout};
+use super::needs::{self, Need};
+use super::nix;
+use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
+use super::prebuilt;
+use super::tools::Machine;
+use serde_json::Value;
+
+use crate::host::Cancel;
+use crate::model::{Digest, Fault, Version};
+use crate::source::{Checkout, Facts};
+use crate::spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind};
+
+/// What is built.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// How, as it holds at the version.
+    pub recipe: &'a Recipe,
+    /// From which version.
+    pub version: &'a Version,
+    /// What the recipe's paths are at it.
+    pub facts: &'a Facts,
+}
+
+/// Where something is built.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// The checkout of the version; not used where [`checkout`] says that nothing is needed. The build changes it.
+    pub checkout: &'a Path,
+    /// A directory of this build alone. It stays; its owner removes it.
+    pub scratch: &'a Path,
+    /// Where caches are kept between versions.
+    pub caches: &'a Path,
+    /// The log's file.
+    pub log: &'a Path,
+    /// How many bytes of the log are kept: its first and its last half.
+    pub log_bytes: u64,
+    /// Where the image goes.
+    pub layout: &'a Layout,
+    /// Ends the build early.
+    pub cancel: &'a Cancel,
+}
+
+/// What a recipe needs to be checked out.
+pub fn checkout(recipe: &Recipe) -> Checkout {
+    match &recipe.kind {
+        RecipeKind::Command(recipe) if recipe.submodules => Checkout::Submodules,
+        RecipeKind::Command(_) => Checkout::Files,
+        RecipeKind::Dockerfile(DockerfileRecipe { submodules: true, .. })
+        | RecipeKind::Nix(NixRecipe { submodules: true, .. }) => Checkout::Submodules,
+        RecipeKind::Dockerfile(_) | RecipeKind::Nix(_) => Checkout::Files,
+        RecipeKind::Prebuilt(_) | RecipeKind::Image(_) => Checkout::Nothing,
+    }
+}
+
+/// Makes images on this machine. One builder serves any number of threads.
+#[derive(Debug)]
+pub struct Builder {
+    machine: Machine,
+    references: References,
+    /// Docker's socket, when the environment names one.
+    docker: Option<String>,
+}
+
+impl Builder {
+    /// A builder that takes `PATH`, `HOME` and what recipes pass through from this environment.
+    pub fn new(env: impl IntoIterator<Item = (String, String)>) -> Self {
+        let env: BTreeMap<String, String> = env.into_iter().collect();
+        let docker = env.get("DOCKER_HOST").filter(|host| !host.is_empty()).cloned();
+        Self { docker, references: References::new(&env), machine: Machine::new(env) }
+    }
+
+    /// Remembers in a file what references to images meant when they were asked; `offline` believes it.
+    pub fn remembering(mut self, memory: PathBuf, offline: bool) -> Self {
+        self.references.remember(memory, offline);
+        self
+    }
+
+    /// Looks for every program that these recipes need.
+    ///
+    /// # Errors
+    /// Names all that are missing.
+    pub fn check_tools<'a>(&self, recipes: impl IntoIterator<Item = &'a Recipe>) -> Result<(), MissingTools> {
+        self.machine.check(recipes)
+    }
+
+    /// What these recipes need of the machine, by name, and whether it is there and works.
+    pub fn needs<'a>(&self, recipes: impl IntoIterator<Item = &'a Recipe>) -> Vec<Need> {
+        needs::all(&self.machine, self.docker.as_deref(), recipes)
+    }
+
+    /// The key of everything that goes into an image: the same key, the same image.
+    ///
+    /// # Errors
+    /// When one of the recipe's inputs fails, or a file that belongs to it cannot be read.
+    pub fn key(&self, input: &Input<'_>) -> Result<Digest, ImageError> {
+        key::key(&self.machine, &self.references, input)
+    }
+
+    /// Builds an image into the layout, whether it is there or not, with the key that [`Self::key`] says. Nothing that
+    /// the build started is left running.
+    ///
+    /// # Errors
+    /// `Unbuilt` when the version's own build failed; `Infrastructure` when anything else did, or it was cancelled.
+    pub fn build(&self, input: &Input<'_>, key: &Digest, site: &Site<'_>) -> Result<Built, BuildError> {
+        let tree = match &input.recipe.kind {
+            RecipeKind::Command(recipe) => command::collect(&self.machine, input, recipe, site)?,
+            RecipeKind::Prebuilt(recipe) => {
+                std::fs::create_dir_all(site.scratch).map_err(ImageError::write(site.scratch))?;
+                prebuilt::collect(input, recipe, site.scratch)?
+            }
+            // It stays what it is there, digest and all.
+            RecipeKind::Image(recipe) => return self.references.pull(input, recipe, site),
+            RecipeKind::Dockerfile(recipe) => {
+                let (config, layers) = dockerfile::build(self.docker.as_deref(), input, recipe, site)?;
+                return finish(config, &layers, input, key, site);
+            }
+            RecipeKind::Nix(recipe) => {
+                let (config, layers) = nix::build(&self.machine, input, recipe, site)?;
+                return finish(config, &layers, input, key, site);
+            }
+        };
+        let epoch = input.facts.epoch;
+        let layer = layer::write(&tree, epoch, &site.layout.blobs).map_err(unwritten)?;
+        let runtime = Runtime { entrypoint: &input.recipe.entrypoint, diffs: &[layer.diff] };
+        let (config, content) = (runtime.config(epoch), runtime.content());
+        put(config, content, &[layer], input, key, site)
+    }
+}
+
+/// An image of layers that are written, of which its config tells.
+fn finish(
+    config: Value,
+    layers: &[Written],
+    input: &Input<'_>,
+    key: &Digest,
+    site: &Site<'_>,
+) -> Result<Built, BuildError> {
+    let diffs: Vec<Digest> = layers.iter().map(|layer| layer.diff).collect();
+    let content = foreign_content(&diffs, &config["config"]);
+    put(config, content, layers, input, key, site)
+}
+
+fn put(
+    config: Value,
+    content: Digest,
+    layers: &[Written],
+    input: &Input<'_>,
+    key: &Digest,
+    site: &Site<'_>,
+) -> Result<Built, BuildError> {
+    let blobs = &site.layout.blobs;
+    let (config, config_bytes) = blobs.put(config.to_string().as_bytes()).map_err(unwritten)?;
+    let described: Vec<Descriptor> =
+        layers.iter().map(|layer| Descriptor { digest: layer.digest, bytes: layer.bytes }).collect();
+    let config = Descriptor { digest: config, bytes: config_bytes };
+    let document = manifest(&config, &described, &annotations(input, key));
+    let (manifest, manifest_bytes) = blobs.put(document.to_string().as_bytes()).map_err(unwritten)?;
+    let layer = |layer: &Written| Layer { digest: layer.digest, bytes: layer.bytes, diff: layer.diff };
+    Ok(Built { manifest, manifest_bytes, content, layers: layers.iter().map(layer).collect() })
+}
+
+/// A file of the layout that could not be written.
+pub(crate) fn unwritten(error: std::io::Error) -> BuildError {
+    let fault = if disk_full(error.kind()) { Fault::Disk } else { Fault::Image };
+    BuildError::infrastructure(fault, format!("cannot write the image: {error}"))
+}
+
+/// What the manifest says about where the image came from; no part of what the image is.
+fn annotations(input: &Input<'_>, key: &Digest) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("org.opencontainers.image.created", timestamp(input.facts.epoch)),
+        ("org.opencontainers.image.revision", input.version.commit.to_string()),
+        ("org.opencontainers.image.version", input.version.label.clone()),
+        (BUILD_KEY, key.to_string()),
+    ])
+}

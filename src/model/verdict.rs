@@ -1,0 +1,146 @@
+//! What is known about a cell.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptId, Cell, Party};
+
+/// How often a cell was seen to work and to fail, in networks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    /// Networks in which it worked and did not fail.
+    pub passed: u32,
+    /// Networks in which it failed and did not work, no one else being to blame.
+    pub failed: u32,
+    /// Networks in which it did both.
+    pub mixed: u32,
+    /// Of `passed`, those in isolation.
+    pub passed_isolated: u32,
+    /// Of `failed`, those in isolation.
+    pub failed_isolated: u32,
+    /// Single ok observations.
+    pub oks: u32,
+    /// Single failed observations.
+    pub failures: u32,
+}
+
+/// Why nothing is known about a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Untested {
+    /// Another cell fails, and this one cannot be tried without it.
+    Blocked {
+        /// That cell.
+        by: Cell,
+    },
+    /// An image it needs could not be built.
+    Unbuilt {
+        /// The `builds` cell.
+        by: Cell,
+    },
+    /// The topology cannot seat it.
+    NotSeated,
+    /// The strategy does not ask it.
+    NotAsked,
+    /// It is asked and has not run yet, or the budget was spent before it.
+    Pending,
+    /// It was tried as often as the bounds allow and nothing could be told.
+    Exhausted,
+}
+
+/// What is known about a cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "verdict")]
+pub enum VerdictKind {
+    /// Observed working.
+    Pass,
+    /// Failed at least twice, at least once in isolation, and never passed there.
+    Fail,
+    /// Both, after the repeat policy.
+    Flaky {
+        /// The version to blame, when its diagonal flakes as much.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        charged: Option<Party>,
+    },
+    /// Fails together though its pairs pass; the cell's subject is the smallest such set.
+    Interference,
+    /// This party fails the check with itself.
+    Broken {
+        /// The broken party.
+        party: Party,
+    },
+    /// The image could not be built.
+    Unbuilt {
+        /// The reason in one line.
+        detail: String,
+    },
+    /// The check does not exist at a version.
+    Unsupported,
+    /// The harness or its infrastructure failed.
+    Error {
+        /// What failed, in words.
+        detail: String,
+    },
+    /// No evidence.
+    Untested(Untested),
+}
+
+impl VerdictKind {
+    /// The one word for it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Flaky { .. } => "flaky",
+            Self::Interference => "interference",
+            Self::Broken { .. } => "broken",
+            Self::Unbuilt { .. } => "unbuilt",
+            Self::Unsupported => "unsupported",
+            Self::Error { .. } => "error",
+            Self::Untested(_) => "untested",
+        }
+    }
+}
+
+impl fmt::Display for VerdictKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// How a verdict stands to the `[[known]]` failures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "overlay")]
+pub enum Overlay {
+    /// A known failure that fails.
+    Expected {
+        /// Its reason.
+        reason: String,
+        /// Where it is discussed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<String>,
+    },
+    /// A known failure that no longer fails.
+    UnexpectedPass {
+        /// The reason that no longer holds.
+        reason: String,
+    },
+}
+
+/// A verdict with its evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// What is known.
+    #[serde(flatten)]
+    pub kind: VerdictKind,
+    /// How often each way.
+    pub counts: Counts,
+    /// The attempts that are its evidence, those that decide first.
+    pub evidence: Vec<AttemptId>,
+}
+
+/// Every cell's verdict, in the cells' order.
+pub type Verdicts = BTreeMap<Cell, Verdict>;

@@ -1,0 +1,189 @@
+//! Export, import and merge: the journal's lines, with the logs they name.
+//!
+//! An export is a chain of its own: before each entry stand the logs that it names. Exports can be concatenated.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::io_error;
+use super::index::Kind;
+use super::journal::follow;
+use super::line::{self, GENESIS, LineError, Lines, Piece};
+use super::logs::Logs;
+use super::{Entry, RecordError, Store};
+use crate::model::{AttemptId, BuildRecord, BuildResult, Digest, SweepRecord};
+
+/// What a line may hold.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Payload {
+    Entry(Entry),
+    Log(LogLine),
+}
+
+/// A log in an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LogLine {
+    digest: Digest,
+    base64: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OnlyLog {
+    log: LogLine,
+}
+
+/// Reads a line's entry.
+pub(super) fn parse(json: &[u8]) -> Result<Payload, serde_json::Error> {
+    if json.starts_with(b"{\"log\":") {
+        return serde_json::from_slice::<OnlyLog>(json).map(|only| Payload::Log(only.log));
+    }
+    serde_json::from_slice(json).map(Payload::Entry)
+}
+
+/// The logs that an entry names, and the question of a sweep, which is stored as they are.
+pub(super) fn logs_of(entry: &Entry) -> impl Iterator<Item = Digest> {
+    let (attempt, other) = match entry {
+        Entry::Attempt(attempt) => (Some(attempt), None),
+        Entry::Build(build) => (None, build.log),
+        Entry::Sweep(sweep) => (None, sweep.question),
+    };
+    let of_nodes = attempt.into_iter().flat_map(|attempt| &attempt.logs).map(|log| log.digest);
+    of_nodes.chain(other)
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Entries that were not here.
+    pub added: u64,
+    /// Entries that were here already, or that ours outdates.
+    pub already: u64,
+    /// Logs that were not here.
+    pub logs: u64,
+    /// Attempts whose id is here with other content; ours were kept.
+    pub conflicts: Vec<AttemptId>,
+}
+
+/// Writes the journal's whole lines with the logs that they name.
+pub(super) fn export(journal: &Path, logs: &Logs, out: &mut dyn Write) -> Result<(), RecordError> {
+    let file = match File::open(journal) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error("open", journal)(error)),
+    };
+    let (mut seq, mut head) = (0, GENESIS);
+    let mut write = |json: &[u8]| {
+        let (bytes, hash) = line::encode(seq, head, json);
+        (seq, head) = (seq + 1, hash);
+        out.write_all(&bytes).map_err(io_error("write", Path::new("the export")))
+    };
+    let mut written = BTreeSet::new();
+    follow(journal, BufReader::new(file), |number, line| {
+        let payload = parse(line.entry).map_err(|source| RecordError::Foreign {
+            path: journal.to_owned(),
+            line: number,
+            source,
+        })?;
+        if let Payload::Entry(entry) = payload {
+            for digest in logs_of(&entry) {
+                // A log that was collected or damaged is no reason to keep its attempt from anyone.
+                if let (true, Ok(bytes)) = (written.insert(digest), logs.get(&digest)) {
+                    let base64 = data_encoding::BASE64.encode(&bytes);
+                    let json = serde_json::to_vec(&OnlyLog { log: LogLine { digest, base64 } });
+                    write(&json.map_err(RecordError::Encode)?)?;
+                }
+            }
+        }
+        write(line.entry)
+    })?;
+    out.flush().map_err(io_error("write", Path::new("the export")))
+}
+
+/// Takes in lines; set union by id.
+pub(super) fn import(store: &mut Store, input: impl BufRead) -> Result<Merged, RecordError> {
+    let mut merged = Merged::default();
+    let result = take_in(store, input, &mut merged);
+    // Also what stood before a damaged line is durable before anyone hears of it.
+    store.sync()?;
+    result.map(|()| merged)
+}
+
+fn take_in(store: &mut Store, input: impl BufRead, merged: &mut Merged) -> Result<(), RecordError> {
+    let mut lines = Lines::new(input);
+    let (mut number, mut seq, mut head) = (0, 0, GENESIS);
+    loop {
+        let piece = lines.read().map_err(io_error("read", Path::new("the import")))?;
+        number += 1;
+        let wrong = |why: &str| RecordError::Import { line: number, why: why.to_owned() };
+        match piece {
+            Piece::End => return Ok(()),
+            Piece::TooLong => return Err(wrong("it is too long")),
+            Piece::Whole | Piece::Unended => {}
+        }
+        let line = line::parse(lines.line()).map_err(|error| match error {
+            LineError::Newer(format) => wrong(&format!("its format is {format} and this skew reads 1")),
+            LineError::Damaged(why) => wrong(why),
+        })?;
+        // A chain may begin anywhere: exports can be concatenated.
+        let continues = line.seq == seq && line.prev == head;
+        let begins = line.seq == 0 && line.prev == GENESIS;
+        if !continues && !begins {
+            return Err(wrong("it does not follow the line before it"));
+        }
+        (seq, head) = (line.seq.wrapping_add(1), line.hash);
+        match parse(line.entry).map_err(|error| wrong(&error.to_string()))? {
+            Payload::Log(log) => {
+                let bytes =
+                    data_encoding::BASE64.decode(log.base64.as_bytes()).map_err(|_| wrong("a log is not base64"))?;
+                if Digest::of(&bytes) != log.digest {
+                    return Err(wrong("a log's content does not match its digest"));
+                }
+                merged.logs += u64::from(store.put_known_log(log.digest, &bytes)?);
+            }
+            Payload::Entry(entry) => merge(store, line.entry, &entry, merged)?,
+        }
+    }
+}
+
+fn merge(store: &mut Store, json: &[u8], theirs: &Entry, merged: &mut Merged) -> Result<(), RecordError> {
+    let (kind, id) = Kind::of(theirs);
+    let wins = match (store.lookup(kind, id)?, theirs) {
+        (None, _) => true,
+        (Some(Entry::Attempt(ours)), Entry::Attempt(theirs)) => {
+            if ours != *theirs {
+                merged.conflicts.push(ours.id.clone());
+                return Ok(());
+            }
+            false
+        }
+        (Some(Entry::Sweep(ours)), Entry::Sweep(theirs)) => sweep_rank(theirs) > sweep_rank(&ours),
+        (Some(Entry::Build(ours)), Entry::Build(theirs)) => build_rank(theirs) > build_rank(&ours),
+        // Kinds have keys of their own.
+        (Some(_), _) => false,
+    };
+    if wins {
+        store.push(json, theirs)?;
+        merged.added += 1;
+    } else {
+        merged.already += 1;
+    }
+    Ok(())
+}
+
+/// An end says more than a beginning.
+fn sweep_rank(sweep: &SweepRecord) -> (Option<u64>, u64) {
+    (sweep.ended_ms, sweep.started_ms)
+}
+
+/// What was built once can be built; else the later one holds.
+fn build_rank(build: &BuildRecord) -> (bool, u64) {
+    let built = match build.result {
+        BuildResult::Built { .. } => true,
+        BuildResult::Unbuilt { .. } => false,
+    };
+    (built, build.started_ms)
+}

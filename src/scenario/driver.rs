@@ -1,0 +1,186 @@
+//! Drivers: what they are told, how they end, and what of their reports counts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::Stopped;
+use super::parties::Tuple;
+use super::scene::{Actor, Scene};
+use super::together::together;
+use crate::deploy::{Launch, LaunchFile};
+use crate::model::{CheckName, NodeName, Observation, Outcome};
+use crate::spec::{CheckHow, Driver, ExpectKind};
+
+/// The file that tells a driver about its network, below the node's directory.
+const NETWORK: &str = "network.json";
+
+impl Scene<'_> {
+    /// Tells a driver about its network: `$SKEW_NETWORK` names the file.
+    pub fn equip(&self, actor: &Actor, launch: &mut Launch) -> Result<(), Stopped> {
+        let places = self.network.places();
+        let mut dir = String::new();
+        let mut nodes = Vec::new();
+        for place in &places {
+            if place.node == *actor.name() {
+                dir.clone_from(&place.dir);
+            }
+            let Some(other) = self.actor(&place.node) else { continue };
+            nodes.push(json!({
+                "name": place.node,
+                "role": other.seat.party.role,
+                "version": other.seat.party.version,
+                "address": place.address,
+                "ports": place.ports,
+                "ready": self.is_ready(&place.node),
+                "generation": 0,
+            }));
+        }
+        let role = &actor.seat.party.role;
+        let reports = self.spec.checks.iter().filter(|check| check.how_driver() == Some(role));
+        let checks: Vec<&CheckName> = reports.map(|check| &check.name).collect();
+        let network = json!({
+            "network": self.plan.id,
+            "system": self.spec.system,
+            "seed": self.plan.seed,
+            "self": actor.name(),
+            "axes": self.plan.axes,
+            "checks": checks,
+            "nodes": nodes,
+        });
+        let bytes = network.to_string().into_bytes();
+        launch.files.push(LaunchFile { path: NETWORK.to_owned(), bytes, mode: 0o644, secret: false });
+        launch.env.insert("SKEW_NETWORK".to_owned(), format!("{dir}/{NETWORK}"));
+        Ok(())
+    }
+
+    /// Starts the drivers, waits until they are done, and takes in what they reported.
+    pub async fn drive(&self) -> Result<(), Stopped> {
+        if !self.actors.iter().any(|actor| actor.drives) {
+            return Ok(());
+        }
+        // Who was of no use before they began cannot have been made so by them.
+        let before: BTreeMap<NodeName, CheckName> = self
+            .actors
+            .iter()
+            .filter(|actor| !actor.drives)
+            .filter_map(|actor| Some((actor.name().clone(), self.unusable(actor.name())?)))
+            .collect();
+        let driven = async {
+            self.bring_up(|actor| actor.drives).await?;
+            let drivers = self.actors.iter().filter(|actor| actor.drives);
+            let done = together(usize::MAX, drivers.map(|actor| self.finish(actor))).await;
+            done.into_iter().collect::<Result<(), Stopped>>()
+        };
+        let driven = driven.await;
+        self.take_reports(&before);
+        driven
+    }
+
+    /// Waits until a driver is done, and ends it when its time is over.
+    async fn finish(&self, actor: &Actor) -> Result<(), Stopped> {
+        let node = actor.name();
+        if !self.notes().ready.contains(node) {
+            return Ok(());
+        }
+        let within = self.driver(actor).map_or(Duration::ZERO, |driver| driver.within);
+        if tokio::time::timeout(within, self.ear.watch.exited(node)).await.is_err() {
+            let within = humantime::format_duration(within);
+            self.moment(Some(node), format!("not done within {within}: stopped"));
+            self.network.stop(node, actor.role.stop.grace).await?;
+        }
+        Ok(())
+    }
+
+    /// The `[[driver]]` of a node.
+    pub fn driver(&self, actor: &Actor) -> Option<&Driver> {
+        self.spec.drivers.iter().find(|driver| driver.role == actor.seat.party.role)
+    }
+
+    /// Takes in what drivers reported. A failure between nodes of which one was of no use before, or for which a
+    /// prerequisite did not work, is no evidence.
+    pub fn take_reports(&self, before: &BTreeMap<NodeName, CheckName>) {
+        let mut reported = self.ear.reported();
+        tolerate(&mut reported, &self.spec.expects);
+        let order = |o: &Observation| self.spec.checks.iter().position(|check| check.name == o.check);
+        reported.sort_by_key(order); // prerequisites first; the sort is stable
+        for mut observation in reported {
+            let tuple =
+                Tuple { from: observation.from.clone(), to: observation.to.clone(), via: observation.via.clone() };
+            let check = self.check_between(&observation.check, &tuple);
+            if observation.result == Outcome::Failed {
+                let dead = tuple.nodes().into_iter().find_map(|node| before.get(node).cloned());
+                if let Some(by) = dead.or_else(|| self.unmet(&check, &tuple)) {
+                    observation.result = Outcome::Blocked;
+                    observation.detail = by.to_string();
+                } else if let Some(since) = self.missing_at(&check, &tuple) {
+                    observation.result = Outcome::Unsupported;
+                    observation.detail = since;
+                }
+            }
+            observation.detail = self.shown(&observation.detail);
+            self.notes().observations.push(observation);
+        }
+    }
+}
+
+/// Failures within the rate that is accepted count as working; what was seen is told.
+fn tolerate(observations: &mut [Observation], expects: &[crate::spec::Expect]) {
+    for expect in expects {
+        let ExpectKind::ErrorRate { check, at_most } = &expect.kind else { continue };
+        let parties = |o: &Observation| (o.from.clone(), o.to.clone(), o.via.clone(), o.reporter.clone());
+        let failed: Vec<usize> = (0..observations.len())
+            .filter(|n| observations[*n].check == *check && observations[*n].result == Outcome::Failed)
+            .collect();
+        for n in failed {
+            let all = observations.iter().filter(|o| o.check == *check && parties(o) == parties(&observations[n]));
+            let decided = all.filter(|o| matches!(o.result, Outcome::Ok | Outcome::Failed));
+            let total: u64 = decided.map(|o| u64::from(o.count)).sum();
+            let bad = u64::from(observations[n].count);
+            if bad as f64 <= at_most * total as f64 {
+                let seen = format!("{bad} of {total} failed, at most {} % may", at_most * 100.0);
+                let observation = &mut observations[n];
+                observation.detail = format!("{seen}: {}", observation.detail);
+                observation.result = Outcome::Ok;
+            }
+        }
+    }
+}
+
+impl crate::spec::Check {
+    /// The role that reports it, when a driver does.
+    pub fn how_driver(&self) -> Option<&crate::model::RoleName> {
+        match &self.how {
+            CheckHow::Driver(role) => Some(role),
+            CheckHow::Steps(_) | CheckHow::Init => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::about;
+    use super::*;
+
+    #[test]
+    fn rare_failures_are_tolerated() {
+        let check = CheckName::new("pay").unwrap();
+        let node = |name: &str| NodeName::new(name).unwrap();
+        for (oks, failures, at_most, want) in
+            [(99, 1, 0.01, true), (98, 2, 0.01, false), (0, 1, 0.5, false), (1, 1, 0.5, true), (0, 3, 1.0, true)]
+        {
+            let seen = |result, count| {
+                let mut o = about(&check, Some(&node("a-0")), Some(&node("a-1")), &[], result);
+                o.count = count;
+                o
+            };
+            let mut observations = vec![seen(Outcome::Ok, oks), seen(Outcome::Failed, failures)];
+            let kind = ExpectKind::ErrorRate { check: check.clone(), at_most };
+            let expect = crate::spec::Expect { name: check.clone(), role: None, kind };
+            tolerate(&mut observations, &[expect]);
+            assert_eq!(observations[1].result == Outcome::Ok, want, "{oks} {failures} {at_most}");
+            assert_eq!(observations[1].detail.contains("failed, at most"), want);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Hears what nodes say: remembers it for whoever waits, collects drivers' observations, and holds every line against
+//! what must never be said.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use regex::Regex;
+
+use super::observe::{self, Casting, Heard, Line};
+use crate::deploy::{NodeEvent, Stream, Watch};
+use crate::model::{CheckName, NodeName, Observation};
+
+/// Remarks about malformed observations, of each node.
+const REMARKS: usize = 20;
+
+/// A line that must not appear.
+pub struct Never {
+    /// The expectation's name.
+    pub check: CheckName,
+    /// The nodes that it holds for.
+    pub nodes: Vec<NodeName>,
+    /// The line.
+    pub pattern: Regex,
+}
+
+/// A line that appeared although it must not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uttered {
+    /// The line.
+    pub line: String,
+    /// When, in milliseconds since the network was opened.
+    pub at_ms: u64,
+    /// How many such lines there were.
+    pub count: u32,
+}
+
+/// Hears everything that a network's nodes say.
+pub struct Ear {
+    /// What they said and whether they are alive.
+    pub watch: Watch,
+    drivers: Vec<NodeName>,
+    casting: Casting,
+    nevers: Vec<Never>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    heard: Heard,
+    uttered: BTreeMap<(CheckName, NodeName), Uttered>,
+    remarks: BTreeMap<NodeName, usize>,
+}
+
+impl Ear {
+    /// An ear for the network of that casting.
+    pub fn new(casting: Casting, drivers: Vec<NodeName>, nevers: Vec<Never>) -> Self {
+        Self { watch: Watch::default(), drivers, casting, nevers, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in an event; a remark is given back when a driver said something that cannot be used.
+    pub fn hear<'e>(&self, event: &'e NodeEvent) -> Option<(&'e NodeName, String)> {
+        if let NodeEvent::Log { node, stream, line, at_ms } = event {
+            if *stream == Stream::Stdout && self.drivers.contains(node) {
+                match observe::read(line.as_bytes()) {
+                    Line::Log => {}
+                    Line::Said(said) => {
+                        let why = match self.casting.accept(&said, node) {
+                            Ok(observation) => self.collect(observation, *at_ms),
+                            Err(why) => Some(why),
+                        };
+                        return self.remark(node, why?);
+                    }
+                    Line::Malformed(why) => {
+                        self.watch.feed(event);
+                        return self.remark(node, why);
+                    }
+                }
+            }
+            self.hold_against(node, line, *at_ms);
+        }
+        self.watch.feed(event);
+        None
+    }
+
+    fn collect(&self, mut observation: Observation, at_ms: u64) -> Option<String> {
+        observation.at_ms = at_ms;
+        let added = self.state().heard.add(observation);
+        (!added).then(|| format!("more than {} observations", observe::COUNT_MAX))
+    }
+
+    fn remark<'e>(&self, node: &'e NodeName, why: String) -> Option<(&'e NodeName, String)> {
+        let mut state = self.state();
+        let count = state.remarks.entry(node.clone()).or_default();
+        *count += 1;
+        match *count {
+            ..REMARKS => Some((node, format!("observation dropped: {why}"))),
+            REMARKS => Some((node, "more observations dropped".to_owned())),
+            _ => None,
+        }
+    }
+
+    fn hold_against(&self, node: &NodeName, line: &str, at_ms: u64) {
+        for never in self.nevers.iter().filter(|never| never.nodes.contains(node)) {
+            if never.pattern.is_match(line) {
+                let mut state = self.state();
+                let key = (never.check.clone(), node.clone());
+                let first = || Uttered { line: line.to_owned(), at_ms, count: 0 };
+                let uttered = state.uttered.entry(key).or_insert_with(first);
+                uttered.count = uttered.count.saturating_add(1);
+            }
+        }
+    }
+
+    /// What drivers reported so far; it is given once.
+    pub fn reported(&self) -> Vec<Observation> {
+        self.state().heard.take()
+    }
+
+    /// The line that a node must not have said, if it did.
+    pub fn uttered(&self, check: &CheckName, node: &NodeName) -> Option<Uttered> {
+        self.state().uttered.get(&(check.clone(), node.clone())).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RoleName, Scope};
+
+    fn say(ear: &Ear, node: &str, line: &str) -> Option<String> {
+        let node = NodeName::new(node).unwrap();
+        let event = NodeEvent::Log { node, stream: Stream::Stdout, line: line.to_owned(), at_ms: 5 };
+        ear.hear(&event).map(|(_, remark)| remark)
+    }
+
+    fn ear() -> Ear {
+        let driver = NodeName::new("driver-0").unwrap();
+        let role = RoleName::new("driver").unwrap();
+        let casting = Casting {
+            nodes: BTreeMap::from([(driver.clone(), role.clone())]),
+            checks: BTreeMap::from([(CheckName::new("quiet").unwrap(), (Scope::Network, role))]),
+        };
+        let never = Never {
+            check: CheckName::new("calm").unwrap(),
+            nodes: vec![driver.clone()],
+            pattern: Regex::new("panicked").unwrap(),
+        };
+        Ear::new(casting, vec![driver], vec![never])
+    }
+
+    #[test]
+    fn observations_and_lines_are_told_apart() {
+        let ear = ear();
+        assert_eq!(say(&ear, "driver-0", r#"{"skew":"observation","check":"quiet","result":"ok"}"#), None);
+        assert_eq!(say(&ear, "driver-0", "panicked at nothing"), None);
+        assert_eq!(say(&ear, "driver-0", "panicked again"), None);
+        assert!(say(&ear, "driver-0", r#"{"skew":"observation","check":"quiet"}"#).unwrap().contains("dropped"));
+        assert_eq!(ear.reported().len(), 1);
+        let (calm, driver) = (CheckName::new("calm").unwrap(), NodeName::new("driver-0").unwrap());
+        let uttered = ear.uttered(&calm, &driver).unwrap();
+        assert_eq!((uttered.line.as_str(), uttered.count), ("panicked at nothing", 2));
+        assert_eq!(ear.watch.lines(&driver).len(), 3, "observations are no log");
+    }
+
+    #[test]
+    fn remarks_are_bounded() {
+        let ear = ear();
+        let remarks = (0..100).filter_map(|_| say(&ear, "driver-0", r#"{"skew":"observation","#)).count();
+        assert_eq!(remarks, REMARKS);
+    }
+}

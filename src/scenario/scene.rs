@@ -1,0 +1,224 @@
+//! One network while its scenario runs: who plays, what was seen so far.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::ear::Ear;
+use super::observe::DETAIL_MAX;
+use super::render::Renderer;
+use crate::deploy::{Network, NodeEvent, Output, Redactor, printable};
+use crate::model::{CheckName, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
+use crate::spec::{Role, Spec};
+
+/// Moments kept of one network.
+const MOMENTS: usize = 2000;
+
+/// A node with everything that is known about it before it starts.
+pub struct Actor {
+    /// Its seat.
+    pub seat: Seat,
+    /// Its version.
+    pub version: Version,
+    /// Its role as it holds at that version.
+    pub role: Arc<Role>,
+    /// Whether it drives the network.
+    pub drives: bool,
+}
+
+impl Actor {
+    /// Its node's name.
+    pub fn name(&self) -> &NodeName {
+        &self.seat.node
+    }
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The observations, in the order seen.
+    pub observations: Vec<Observation>,
+    /// What happened.
+    pub timeline: Vec<Moment>,
+    /// Nodes that are ready, or were.
+    pub ready: Vec<NodeName>,
+    /// When nodes were started, in milliseconds since the network was opened.
+    pub started: BTreeMap<NodeName, u64>,
+    /// Nodes that are of no use, and the check that says so.
+    pub trouble: BTreeMap<NodeName, CheckName>,
+}
+
+/// One network while its scenario runs.
+pub struct Scene<'a> {
+    /// The spec.
+    pub spec: &'a Spec,
+    /// What is seated.
+    pub plan: &'a NetworkPlan,
+    /// The nodes, in the order they start.
+    pub actors: Vec<Actor>,
+    /// Where they run.
+    pub network: Arc<dyn Network>,
+    /// Fills in templates.
+    pub renderer: Renderer,
+    /// Hides secrets.
+    pub redactor: Arc<Redactor>,
+    /// Hears what nodes say.
+    pub ear: Ear,
+    /// When the network was opened.
+    pub opened: Instant,
+    /// Told when a node becomes ready.
+    pub on_ready: &'a (dyn Fn(&NodeName) + Sync),
+    notes: Mutex<Notes>,
+}
+
+/// The built-in check of that name.
+pub fn built_in(name: &str) -> CheckName {
+    CheckName::new(name).expect("the built-in names are well-formed")
+}
+
+impl<'a> Scene<'a> {
+    /// A scene on which nothing has happened yet.
+    #[allow(clippy::too_many_arguments)] // its fields, once
+    pub fn new(
+        spec: &'a Spec,
+        plan: &'a NetworkPlan,
+        actors: Vec<Actor>,
+        network: Arc<dyn Network>,
+        redactor: Arc<Redactor>,
+        ear: Ear,
+        opened: Instant,
+        on_ready: &'a (dyn Fn(&NodeName) + Sync),
+    ) -> Self {
+        let renderer = Renderer::new(&spec.system, plan, &network.places(), &redactor);
+        let notes = Mutex::default();
+        Self { spec, plan, actors, network, renderer, redactor, ear, opened, on_ready, notes }
+    }
+
+    /// What was seen so far.
+    pub fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Milliseconds since the network was opened.
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The node of that name.
+    pub fn actor(&self, node: &NodeName) -> Option<&Actor> {
+        self.actors.iter().find(|actor| actor.name() == node)
+    }
+
+    /// The nodes of a role.
+    pub fn of_role(&self, role: &RoleName) -> impl Iterator<Item = &Actor> {
+        self.actors.iter().filter(move |actor| actor.seat.party.role == *role)
+    }
+
+    /// Keeps an observation; what it says is bounded, printable and without secrets from here on.
+    pub fn observe(&self, mut observation: Observation) {
+        observation.detail = self.shown(&observation.detail);
+        observation.at_ms = self.now_ms();
+        self.notes().observations.push(observation);
+    }
+
+    /// Keeps an observation about one node.
+    pub fn observe_node(&self, check: &str, node: &NodeName, result: Outcome, detail: &str) {
+        let mut observation = about(&built_in(check), Some(node), None, &[], result);
+        observation.detail = detail.to_owned();
+        self.observe(observation);
+    }
+
+    /// Text that may leave: without secrets, printable, bounded.
+    pub fn shown(&self, text: &str) -> String {
+        printable(&self.redactor.redact(text), DETAIL_MAX)
+    }
+
+    /// Keeps what happened.
+    pub fn moment(&self, node: Option<&NodeName>, what: impl AsRef<str>) {
+        let (at_ms, what) = (self.now_ms(), printable(&self.redactor.redact(what.as_ref()), 500));
+        let mut notes = self.notes();
+        if notes.timeline.len() < MOMENTS {
+            notes.timeline.push(Moment { at_ms, node: node.cloned(), what });
+        }
+    }
+
+    /// A node is of no use any more because it failed that check.
+    pub fn troubled(&self, node: &NodeName, check: &CheckName) {
+        self.notes().trouble.entry(node.clone()).or_insert_with(|| check.clone());
+    }
+
+    /// The check that says why a node is of no use; `None` when it is ready and alive.
+    pub fn trouble(&self, node: &NodeName) -> Option<CheckName> {
+        if let Some(check) = self.notes().trouble.get(node) {
+            return Some(check.clone());
+        }
+        self.ear.watch.exit(node).filter(|exit| !self.may_exit(exit)).map(|_| built_in("exit"))
+    }
+
+    /// Whether a node became ready and is alive.
+    pub fn is_ready(&self, node: &NodeName) -> bool {
+        self.trouble(node).is_none() && self.notes().ready.contains(node)
+    }
+
+    /// Takes in one event.
+    pub fn hear(&self, event: &NodeEvent) {
+        match event {
+            NodeEvent::Exit(exit) => self.moment(Some(&exit.node), format!("exit: {exit}")),
+            NodeEvent::Log { .. } => {}
+        }
+        if let Some(note) = self.ear.hear(event) {
+            self.moment(Some(note.0), note.1);
+        }
+    }
+}
+
+/// An observation that skew itself makes.
+pub fn about(
+    check: &CheckName,
+    from: Option<&NodeName>,
+    to: Option<&NodeName>,
+    via: &[NodeName],
+    result: Outcome,
+) -> Observation {
+    Observation {
+        check: check.clone(),
+        from: from.cloned(),
+        to: to.cloned(),
+        via: via.to_vec(),
+        reporter: None,
+        result,
+        ms: None,
+        detail: String::new(),
+        at_ms: 0,
+        count: 1,
+    }
+}
+
+/// What a command's end means: 0 ok, 77 unsupported, 126 and 127 error, else failed.
+pub fn outcome(output: &Output) -> Outcome {
+    match output.status {
+        _ if output.timed_out => Outcome::Failed,
+        Some(0) => Outcome::Ok,
+        Some(77) => Outcome::Unsupported,
+        Some(126 | 127) => Outcome::Error,
+        _ => Outcome::Failed,
+    }
+}
+
+/// How a command ended and the end of what it said.
+pub fn said(argv: &[String], output: &Output, within: Duration) -> String {
+    let program = argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
+    let how = if output.timed_out {
+        format!("did not end within {}", humantime::format_duration(within))
+    } else {
+        output.how()
+    };
+    let mut text = format!("{program} {how}");
+    for (name, bytes) in [("stderr", &output.stderr), ("stdout", &output.stdout)] {
+        let said = String::from_utf8_lossy(bytes);
+        if !said.trim().is_empty() {
+            text.push_str(&format!("\n{name}: {}", printable(said.trim(), 700)));
+        }
+    }
+    text
+}

@@ -1,0 +1,65 @@
+//! What a sweep comes to when others ran its networks.
+
+use super::identity::now_ms;
+use super::machine::platform;
+use super::matrix::{Setting, known, matrix};
+use super::perform::{Options, Outcome, Request, begin, narrowed, note};
+use super::{Frozen, SweepError};
+use crate::model::{Attempt, Matrix};
+use crate::record::{Entry, Store};
+use crate::spec::Spec;
+use crate::verdict::{self, Decision};
+
+/// What a sweep comes to whose networks others ran: nothing is run here. `attempts` are what they found and began with.
+///
+/// # Errors
+/// When the records cannot be written, or a pattern means no cell.
+pub(super) fn conclude(request: &Request<'_>, frozen: &Frozen, attempts: Vec<Attempt>) -> Result<Outcome, SweepError> {
+    let Request { spec, state, options, .. } = request;
+    let (mut store, notices) = Store::open(state.dir())?;
+    notices.into_iter().for_each(|notice| note(&request.events, notice.to_string()));
+    let mut record = begin(spec, &frozen.resolved(), options, request.command.clone());
+    let (matrix, decision) = decided(spec, frozen, options, &attempts)?;
+    record.ended_ms = Some(now_ms());
+    store.append(&Entry::Sweep(record.clone()))?;
+    let overlays = verdict::overlay(&decision.verdicts, &known(spec, &frozen.resolved(), &matrix));
+    let (_, builds) = frozen.built();
+    Ok(Outcome {
+        record,
+        matrix,
+        decision,
+        overlays,
+        attempts,
+        builds,
+        networks: 0,
+        built: 0,
+        interrupted: false,
+        shard: None,
+        store,
+    })
+}
+
+/// What attempts say about a frozen sweep.
+pub(super) fn decided(
+    spec: &Spec,
+    frozen: &Frozen,
+    options: &Options,
+    attempts: &[Attempt],
+) -> Result<(Matrix, Decision), SweepError> {
+    let (images, _) = frozen.built();
+    let matrix = narrowed(matrix(spec, &frozen.resolved(), &images, &setting(spec, options)), &options.only)?;
+    let mut decision = verdict::decide(&matrix, attempts);
+    if let Some(only) = &matrix.only {
+        decision.asked.retain(|cell| only.contains(cell));
+    }
+    Ok((matrix, decision))
+}
+
+/// What of the spec and this machine evidence depends on.
+pub(super) fn setting(spec: &Spec, options: &Options) -> Setting {
+    Setting {
+        backend: spec.backend.kind.word().to_owned(),
+        platform: platform(),
+        strategy: options.strategy.unwrap_or(spec.matrix.strategy),
+    }
+}

@@ -1,0 +1,205 @@
+//! Rule 3, second half: which third versions must be there for a failure that no pair explains?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::evidence::{Clause, Evidence};
+use super::universe::{CheckIx, PartyIx, Universe, VersionIx};
+
+/// A party at a third version. Parties, not versions: a version may be harmless as a node and not as a notary.
+pub type Third = PartyIx;
+
+/// Whom a hunt is about: the pair (or single party) that failed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Core {
+    /// Index of the axis point.
+    pub point: usize,
+    /// The check.
+    pub check: CheckIx,
+    /// The one that acted, or the only one.
+    pub from: Option<PartyIx>,
+    /// The one acted upon.
+    pub to: Option<PartyIx>,
+}
+
+impl Core {
+    /// The core of a clause.
+    pub fn of(evidence: &Evidence, clause: &Clause) -> Self {
+        let point = evidence.trials[clause.trial].point;
+        Self { point, check: clause.check, from: clause.tuple.from, to: clause.tuple.to }
+    }
+
+    /// The parties of the core, each once.
+    pub fn parties(&self) -> BTreeSet<PartyIx> {
+        self.from.into_iter().chain(self.to).collect()
+    }
+}
+
+/// What was seen of a core with one set of third versions present.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Trials in which it failed and did not work.
+    pub failed: Vec<usize>,
+    /// Trials in which it worked and did not fail.
+    pub passed: Vec<usize>,
+    /// Trials in which it did both.
+    pub mixed: Vec<usize>,
+    /// Trials that seated it and said nothing.
+    pub silent: Vec<usize>,
+}
+
+impl Seen {
+    /// Whether it both worked and failed.
+    pub fn is_intermittent(&self) -> bool {
+        !self.mixed.is_empty() || (!self.failed.is_empty() && !self.passed.is_empty())
+    }
+}
+
+/// The parties at third versions in a trial, as seen from a core: all whose version is not the core's own, nor declared support.
+pub fn thirds(universe: &Universe<'_>, evidence: &Evidence, trial: usize, core: &Core) -> BTreeSet<Third> {
+    let own: BTreeSet<VersionIx> =
+        core.parties().iter().flat_map(|p| universe.parties[*p].versions.iter().copied()).collect();
+    let trial = &evidence.trials[trial];
+    let seated = trial.composition.parties();
+    let others = seated.into_iter().filter(|p| {
+        let versions = &universe.parties[*p].versions;
+        !versions.iter().any(|v| own.contains(v)) && !trial.support.contains(p)
+    });
+    others.collect()
+}
+
+/// Everything seen of one core, by the third versions present.
+pub fn seen(universe: &Universe<'_>, evidence: &Evidence, core: &Core) -> BTreeMap<BTreeSet<Third>, Seen> {
+    let mut by_trial: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
+    let Some(first) = core.parties().first().copied() else {
+        return BTreeMap::new();
+    };
+    let same = |clause: &&Clause| clause.tuple.from == core.from && clause.tuple.to == core.to;
+    for clause in evidence.of_party(core.point, core.check, first).filter(same) {
+        let tally = by_trial.entry(clause.trial).or_default();
+        tally.0 += clause.tally.ok;
+        tally.1 += clause.tally.failed;
+    }
+    let mut all: BTreeMap<BTreeSet<Third>, Seen> = BTreeMap::new();
+    for (ix, trial) in evidence.trials.iter().enumerate().filter(|(_, t)| t.point == core.point) {
+        let seated = trial.composition.parties();
+        let is_seated = |p: &PartyIx| !universe.is_axis(universe.parties[*p].role) || seated.contains(p);
+        if trial.failed_infrastructure || !core.parties().iter().all(is_seated) {
+            continue;
+        }
+        let seen = all.entry(thirds(universe, evidence, ix, core)).or_default();
+        match by_trial.get(&ix) {
+            Some((0, 0)) | None => seen.silent.push(ix),
+            Some((_, 0)) => seen.passed.push(ix),
+            Some((0, _)) => seen.failed.push(ix),
+            Some(_) => seen.mixed.push(ix),
+        }
+    }
+    all
+}
+
+/// Where a hunt stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hunt {
+    /// A network with exactly these third versions would tell more.
+    Needs(BTreeSet<Third>),
+    /// These third versions are necessary and sufficient.
+    Found(BTreeSet<Third>),
+    /// With these third versions it both works and fails: it is flaky, whoever else is there.
+    Intermittent,
+}
+
+/// Takes third versions away by halves (ddmin, Zeller and Hildebrandt 2002) until none can be spared. `start` fails.
+pub fn minimize(start: &BTreeSet<Third>, seen: &BTreeMap<BTreeSet<Third>, Seen>, convict: usize) -> Hunt {
+    // Some(true): fails; Some(false): works; None: not tried.
+    let fails = |set: &BTreeSet<Third>| -> Result<bool, Hunt> {
+        match seen.get(set) {
+            Some(seen) if seen.is_intermittent() => Err(Hunt::Intermittent),
+            Some(seen) if !seen.failed.is_empty() => Ok(true),
+            Some(seen) if !seen.passed.is_empty() || seen.silent.len() >= 2 => Ok(false),
+            Some(_) | None => Err(Hunt::Needs(set.clone())),
+        }
+    };
+    let mut current: Vec<Third> = start.iter().copied().collect();
+    let mut granularity = 2;
+    let search = || -> Result<BTreeSet<Third>, Hunt> {
+        while current.len() >= 2 {
+            let size = current.len().div_ceil(granularity);
+            let parts: Vec<BTreeSet<Third>> = current.chunks(size).map(|part| part.iter().copied().collect()).collect();
+            let whole: BTreeSet<Third> = current.iter().copied().collect();
+            let mut next = None;
+            for part in &parts {
+                if fails(part)? {
+                    next = Some((part.clone(), 2));
+                    break;
+                }
+            }
+            if next.is_none() && parts.len() > 2 {
+                for part in &parts {
+                    let rest: BTreeSet<Third> = whole.difference(part).copied().collect();
+                    if fails(&rest)? {
+                        next = Some((rest, granularity - 1));
+                        break;
+                    }
+                }
+            }
+            match next {
+                Some((smaller, finer)) => {
+                    current = smaller.into_iter().collect();
+                    granularity = finer.max(2);
+                }
+                None if granularity >= current.len() => break,
+                None => granularity = (granularity * 2).min(current.len()),
+            }
+        }
+        Ok(current.iter().copied().collect())
+    };
+    let mut search = search;
+    let found = match search() {
+        Ok(found) => found,
+        Err(hunt) => return hunt,
+    };
+    // Necessary: without all of them it works. Sufficient: it failed often enough with just them.
+    match fails(&BTreeSet::new()) {
+        Ok(true) => return Hunt::Intermittent,
+        Ok(false) => {}
+        Err(hunt) => return hunt,
+    }
+    match seen.get(&found).map_or(0, |seen| seen.failed.len()) {
+        n if n >= convict => Hunt::Found(found),
+        _ => Hunt::Needs(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers every need by a hidden culprit set and returns what was found, with the number of networks.
+    fn hunt(start: usize, culprits: &[Third]) -> (BTreeSet<Third>, usize) {
+        let culprits: BTreeSet<Third> = culprits.iter().copied().collect();
+        let start: BTreeSet<Third> = (0..start).collect();
+        let mut seen: BTreeMap<BTreeSet<Third>, Seen> = BTreeMap::new();
+        seen.entry(start.clone()).or_default().failed.push(0);
+        for networks in 1..200 {
+            match minimize(&start, &seen, 2) {
+                Hunt::Needs(set) => {
+                    let entry = seen.entry(set.clone()).or_default();
+                    if culprits.is_subset(&set) { entry.failed.push(networks) } else { entry.passed.push(networks) }
+                }
+                Hunt::Found(found) => return (found, networks),
+                Hunt::Intermittent => panic!("nothing was intermittent"),
+            }
+        }
+        panic!("the hunt did not end")
+    }
+
+    #[test]
+    fn the_smallest_set_is_found() {
+        for culprits in [&[3][..], &[0, 7], &[1, 2, 5]] {
+            let (found, networks) = hunt(8, culprits);
+            assert_eq!(found.into_iter().collect::<Vec<_>>(), culprits);
+            assert!(networks < 40, "{networks}");
+        }
+        assert_eq!(hunt(1, &[0]).0.len(), 1);
+    }
+}

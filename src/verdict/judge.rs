@@ -1,0 +1,468 @@
+//! The rules of evidence, from clauses to a state for every cell and the failures that nothing explains yet.
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::model::{Attempt, Bounds, Counts, Matrix, Strategy};
+
+use super::broken::{self, Soundness};
+use super::evidence::{Clause, Evidence, Isolation};
+use super::hunt::Third;
+use super::reach::{Bad, Search, Unreachable};
+use super::universe::{CheckIx, Key, PartyIx, Universe, VersionIx};
+
+/// What is known about a cell, in small numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Observed working.
+    Pass,
+    /// Fails.
+    Fail,
+    /// Both.
+    Flaky(Option<PartyIx>),
+    /// A set of three or more versions that fails together though its pairs pass.
+    Interference,
+    /// It fails, and so does this party with itself.
+    Broken(PartyIx),
+    /// The check does not exist at a version.
+    Unsupported,
+    /// The harness failed, in words.
+    Error(String),
+    /// It is asked and nothing can be said yet.
+    Open,
+    /// The failures that name it are all explained by this cell, and it cannot be tried without that.
+    Blocked(Key),
+    /// Tried as often as the bounds allow.
+    Exhausted,
+    /// The topology has too few seats for it.
+    NotSeated,
+    /// Nobody asks.
+    NotAsked,
+}
+
+impl State {
+    /// Whether nothing more needs to be run for it.
+    pub fn is_settled(&self) -> bool {
+        !matches!(self, Self::Open)
+    }
+
+    /// Whether seating the cell's parties together disturbs a network.
+    pub fn is_bad(&self) -> bool {
+        match self {
+            Self::Fail | Self::Flaky(_) | Self::Interference | Self::Broken(_) => true,
+            Self::Pass | Self::Unsupported | Self::Error(_) | Self::Open => false,
+            Self::Blocked(_) | Self::Exhausted | Self::NotSeated | Self::NotAsked => false,
+        }
+    }
+}
+
+/// What would bring an unexplained failure further.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A network with one party and, in the other roles, its own version or a partner known to work.
+    Alone {
+        /// The check.
+        check: CheckIx,
+        /// The party.
+        party: PartyIx,
+        /// The partner's version; none means the party's own.
+        partner: Option<VersionIx>,
+    },
+    /// The cell in isolation.
+    Isolate(Key),
+    /// The cell with partners known to work, away from the other suspects.
+    Separate(Key, BTreeSet<Key>),
+    /// The trial once more, unchanged.
+    Rerun(usize),
+    /// The trial with only these third versions.
+    Thirds(usize, BTreeSet<Third>),
+}
+
+/// A failure that nothing explains yet.
+#[derive(Debug, Clone)]
+pub struct Incident {
+    /// Index of the clause.
+    pub clause: usize,
+    /// The cell it counts against first.
+    pub cell: Key,
+    /// What would bring it further.
+    pub need: Need,
+}
+
+/// The engine's whole knowledge: input of both the verdicts and the plan.
+#[derive(Debug)]
+pub struct Judgement<'m> {
+    /// The matrix in small numbers.
+    pub universe: Universe<'m>,
+    /// What the attempts say.
+    pub evidence: Evidence,
+    /// The cells that the strategy asks.
+    pub asked: BTreeSet<Key>,
+    /// A state for every cell of the matrix, and for every set that was found.
+    pub states: BTreeMap<Key, State>,
+    /// The failures that nothing explains yet.
+    pub incidents: Vec<Incident>,
+    /// Cells that worked, and so are no suspects.
+    pub cleared: HashSet<Key>,
+}
+
+impl<'m> Judgement<'m> {
+    /// Applies the rules of evidence to recorded attempts.
+    pub fn new<A: Borrow<Attempt>>(matrix: &'m Matrix, attempts: &[A]) -> Self {
+        let mut universe = Universe::new(matrix);
+        let evidence = Evidence::gather(&mut universe, attempts);
+        let mut cells = BTreeSet::new();
+        for point in 0..universe.points.len() {
+            cells.extend(universe.enumerate(point));
+        }
+        let asked: BTreeSet<Key> = cells.iter().filter(|key| is_asked(&universe, key)).cloned().collect();
+        let judge = Judging::new(&universe, &evidence, &asked);
+        let (states, incidents, cleared) = judge.run(cells);
+        Self { universe, evidence, asked, states, incidents, cleared }
+    }
+
+    /// How often networks asked a cell without the infrastructure failing them.
+    pub fn times_asked(&self, key: &Key) -> usize {
+        times_asked(&self.evidence, key)
+    }
+
+    /// How often each way a cell was seen, and the trials that say so, those that decide first.
+    pub fn counts(&self, key: &Key) -> (Counts, Vec<usize>) {
+        counts(&self.universe, &self.evidence, key)
+    }
+
+    /// Asked cells that are not settled, or named by a failure that nothing explains.
+    pub fn open(&self) -> BTreeSet<Key> {
+        let unsettled = self.asked.iter().filter(|key| !self.states[*key].is_settled()).cloned();
+        unsettled.chain(self.incidents.iter().map(|incident| incident.cell.clone())).collect()
+    }
+}
+
+pub(super) fn times_asked(evidence: &Evidence, key: &Key) -> usize {
+    evidence
+        .asked
+        .get(key)
+        .map_or(0, |trials| trials.iter().filter(|t| !evidence.trials[**t].failed_infrastructure).count())
+}
+
+/// Whether the strategy asks a cell.
+fn is_asked(universe: &Universe<'_>, key: &Key) -> bool {
+    if let Some(only) = &universe.matrix.only
+        && !universe.cells(key).iter().any(|cell| only.contains(cell))
+    {
+        return false;
+    }
+    let versions = universe.versions_of(&key.sub);
+    let parties = key.sub.parties();
+    let roles: BTreeSet<usize> = parties.iter().map(|p| universe.parties[*p].role).collect();
+    let all: Vec<VersionIx> = versions.iter().copied().collect();
+    // A party that is several versions is asked when any of them is.
+    let many = |p: &PartyIx| universe.parties[*p].versions.clone();
+    match universe.matrix.strategy {
+        Strategy::Pairs | Strategy::Packed => true,
+        Strategy::PerRole => roles.len() > 1 || parties.len() == 1,
+        Strategy::Candidate => {
+            let candidate = universe.matrix.candidate.as_ref().and_then(|id| universe.version_ix(id));
+            candidate.is_none_or(|candidate| all.contains(&candidate))
+        }
+        Strategy::Adjacent => match parties.as_slice() {
+            [a, b] => many(a).iter().any(|v| {
+                let window = universe.matrix.bounds.window;
+                many(b).iter().any(|w| universe.distance(*v, *w).is_some_and(|d| d as usize <= window))
+            }),
+            _ => true,
+        },
+    }
+}
+
+pub(super) fn counts(universe: &Universe<'_>, evidence: &Evidence, key: &Key) -> (Counts, Vec<usize>) {
+    let mut by_trial: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
+    let direct = universe.is_direct(key.check);
+    let isolation = Isolation::of(universe, &key.sub);
+    for ix in evidence.naming.get(key).into_iter().flatten() {
+        let clause = &evidence.clauses[*ix];
+        let entry = by_trial.entry(clause.trial).or_default();
+        if direct || isolation.is(&evidence.trials[clause.trial]) {
+            entry.0 += clause.tally.ok;
+        }
+        entry.1 += clause.tally.failed;
+    }
+    let mut counts = Counts::default();
+    let mut trials = Vec::new();
+    for (trial, (ok, failed)) in by_trial {
+        let isolated = isolation.is(&evidence.trials[trial]);
+        counts.oks += ok;
+        counts.failures += failed;
+        match (ok > 0, failed > 0) {
+            (true, true) => counts.mixed += 1,
+            (true, false) => {
+                counts.passed += 1;
+                counts.passed_isolated += u32::from(isolated);
+            }
+            (false, true) => {
+                counts.failed += 1;
+                counts.failed_isolated += u32::from(isolated);
+            }
+            (false, false) => continue,
+        }
+        trials.push((failed == 0, !isolated, trial));
+    }
+    trials.sort_unstable();
+    (counts, trials.into_iter().map(|(_, _, trial)| trial).collect())
+}
+
+pub(super) struct Judging<'j, 'm> {
+    pub(super) universe: &'j Universe<'m>,
+    pub(super) evidence: &'j Evidence,
+    asked: &'j BTreeSet<Key>,
+    pub(super) bounds: Bounds,
+    parties: broken::Judge<'j, 'm>,
+    soundness: HashMap<(usize, CheckIx, PartyIx), Soundness>,
+    cleared: HashSet<Key>,
+    pub(super) states: BTreeMap<Key, State>,
+    incidents: Vec<Incident>,
+}
+
+impl<'j, 'm> Judging<'j, 'm> {
+    fn new(universe: &'j Universe<'m>, evidence: &'j Evidence, asked: &'j BTreeSet<Key>) -> Self {
+        Self {
+            universe,
+            evidence,
+            asked,
+            bounds: universe.matrix.bounds,
+            parties: broken::Judge::new(universe, evidence),
+            soundness: HashMap::new(),
+            cleared: HashSet::new(),
+            states: BTreeMap::new(),
+            incidents: Vec::new(),
+        }
+    }
+
+    fn run(mut self, cells: BTreeSet<Key>) -> (BTreeMap<Key, State>, Vec<Incident>, HashSet<Key>) {
+        self.clear();
+        let mut failures: Vec<usize> = self.failures();
+        failures.retain(|ix| !self.is_explained_by_broken(*ix));
+        let ripe: Vec<usize> = failures.iter().copied().filter(|ix| self.is_ripe(*ix)).collect();
+        let convicted = self.convict(&ripe);
+        for key in convicted {
+            self.states.insert(key, State::Fail);
+        }
+        failures.retain(|ix| !self.names_state(*ix, |state| *state == State::Fail));
+        // Suspects first: while one of the named cells never worked, it may be the reason.
+        let (suspect, unexplained): (Vec<usize>, Vec<usize>) = failures
+            .into_iter()
+            .partition(|ix| self.evidence.clauses[*ix].cells.iter().any(|key| !self.cleared.contains(key)));
+        self.investigate(&suspect);
+        self.hunt(unexplained);
+        for key in cells {
+            if !self.states.contains_key(&key) {
+                let state = self.remaining_state(&key);
+                self.states.insert(key, state);
+            }
+        }
+        self.block();
+        (self.states, self.incidents, self.cleared)
+    }
+
+    /// Rule 8: a cell that no admissible network can observe is not open any more.
+    fn block(&mut self) {
+        let bad = Bad::new(self.universe, &self.states);
+        let nobody = BTreeSet::new();
+        let accused: BTreeSet<Key> = self.incidents.iter().map(|incident| incident.cell.clone()).collect();
+        let open =
+            |(key, state): (&Key, &State)| (*state == State::Open && !accused.contains(key)).then(|| key.clone());
+        for key in self.states.iter().filter_map(open).collect::<Vec<_>>() {
+            match Search::new(self.universe, &bad, &key, &nobody).run() {
+                Ok(_) => {}
+                Err(Unreachable::NotSeated) => drop(self.states.insert(key, State::NotSeated)),
+                Err(Unreachable::Blocked(by)) => drop(self.states.insert(key, State::Blocked(by))),
+            }
+        }
+    }
+
+    /// Rule 1: which cells were seen to work.
+    fn clear(&mut self) {
+        for clause in self.evidence.clauses.iter().filter(|clause| clause.tally.ok > 0) {
+            let direct = self.universe.is_direct(clause.check);
+            for key in &clause.cells {
+                if direct || Isolation::of(self.universe, &key.sub).is(&self.evidence.trials[clause.trial]) {
+                    self.cleared.insert(key.clone());
+                }
+            }
+        }
+    }
+
+    /// The clauses that failed and matter: they name a cell that is asked.
+    fn failures(&self) -> Vec<usize> {
+        let clauses = self.evidence.clauses.iter().enumerate();
+        let failed = clauses.filter(|(_, c)| c.tally.failed > 0 && c.cells.iter().any(|key| self.asked.contains(key)));
+        failed.map(|(ix, _)| ix).collect()
+    }
+
+    fn soundness(&mut self, point: usize, check: CheckIx, party: PartyIx) -> Soundness {
+        let parties = &self.parties;
+        self.soundness.entry((point, check, party)).or_insert_with(|| parties.soundness(point, check, party)).clone()
+    }
+
+    /// Rule 4: a failure that names a broken party is its failure, and nobody else's.
+    fn is_explained_by_broken(&mut self, ix: usize) -> bool {
+        let clause = &self.evidence.clauses[ix];
+        let point = self.evidence.trials[clause.trial].point;
+        let mut found = false;
+        for party in clause.tuple.parties() {
+            if self.soundness(point, clause.check, party) != Soundness::Broken {
+                continue;
+            }
+            found = true;
+            for key in clause.cells.iter().filter(|key| key.sub.parties().contains(&party)) {
+                if !self.cleared.contains(key) {
+                    self.states.insert(key.clone(), State::Broken(party));
+                }
+            }
+        }
+        found
+    }
+
+    pub(super) fn names_state(&self, ix: usize, test: impl Fn(&State) -> bool) -> bool {
+        self.evidence.clauses[ix].cells.iter().any(|key| self.states.get(key).is_some_and(&test))
+    }
+
+    /// Rules 2, 3 and 6: cells that failed often enough, in isolation too, never worked there, and are the only
+    /// explanation of at least one failure; then those whose rivals could not be told from them.
+    fn convict(&self, failures: &[usize]) -> BTreeSet<Key> {
+        let mut accused: BTreeMap<&Key, Vec<usize>> = BTreeMap::new();
+        for ix in failures {
+            for key in self.evidence.clauses[*ix].cells.iter().filter(|key| !self.cleared.contains(*key)) {
+                accused.entry(key).or_default().push(*ix);
+            }
+        }
+        let enough = |key: &Key, clauses: &[usize]| {
+            let trials: BTreeSet<usize> = clauses.iter().map(|ix| self.evidence.clauses[*ix].trial).collect();
+            let isolation = Isolation::of(self.universe, &key.sub);
+            let isolated = trials.iter().any(|trial| isolation.is(&self.evidence.trials[*trial]));
+            trials.len() >= self.bounds.convict && isolated
+        };
+        let only_suspect = |key: &Key, ix: &usize| {
+            self.evidence.clauses[*ix].cells.iter().all(|other| other == key || self.cleared.contains(other))
+        };
+        let guilty = |entry: &(&&Key, &Vec<usize>)| enough(entry.0, entry.1);
+        let mut convicted: BTreeSet<Key> = BTreeSet::new();
+        for (key, clauses) in accused.iter().filter(guilty) {
+            if clauses.iter().any(|ix| only_suspect(key, ix)) {
+                convicted.insert((*key).clone());
+            }
+        }
+        // What could not be told apart although it was tried: together they fail, so each of them is reported.
+        let tried = |key: &Key| times_asked(self.evidence, key) >= self.bounds.convict + SEPARATIONS;
+        let mut rivals = BTreeSet::new();
+        for (key, clauses) in accused.iter().filter(guilty) {
+            let unexplained = |ix: &&usize| !self.evidence.clauses[**ix].cells.iter().any(|k| convicted.contains(k));
+            let left: Vec<usize> = clauses.iter().filter(unexplained).copied().collect();
+            if tried(key) && enough(key, &left) {
+                rivals.insert((*key).clone());
+            }
+        }
+        convicted.extend(rivals);
+        convicted
+    }
+
+    /// What would bring failures further that still have suspects.
+    fn investigate(&mut self, suspect: &[usize]) {
+        for ix in suspect {
+            let clause = &self.evidence.clauses[*ix];
+            let point = self.evidence.trials[clause.trial].point;
+            let tries = times_asked(self.evidence, &clause.cells[0]);
+            if let Some(need) = self.alone_need(point, clause).filter(|_| tries < self.bounds.attempts) {
+                self.push_incident(*ix, clause.cells[0].clone(), need);
+                continue;
+            }
+            let mut suspects: Vec<(usize, usize, &Key)> = Vec::new();
+            for (place, key) in clause.cells.iter().enumerate().filter(|(_, key)| !self.cleared.contains(*key)) {
+                suspects.push((usize::MAX - self.evidence.naming[key].len(), place, key));
+            }
+            suspects.sort_unstable();
+            let rivals: BTreeSet<Key> = suspects.iter().map(|(_, _, key)| (*key).clone()).collect();
+            let next = suspects.iter().find(|(_, _, key)| times_asked(self.evidence, key) < self.bounds.attempts);
+            let Some((_, _, key)) = next else {
+                let detail = format!("failed, and not explained within {} networks", self.bounds.attempts);
+                for (_, _, key) in suspects {
+                    self.states.entry(key.clone()).or_insert(State::Error(detail.clone()));
+                }
+                continue;
+            };
+            let key = (*key).clone();
+            let (counts, _) = counts(self.universe, self.evidence, &key);
+            let trials = (counts.failed + counts.mixed) as usize;
+            let need = if counts.failed_isolated == 0 || trials < self.bounds.convict {
+                Need::Isolate(key.clone())
+            } else {
+                Need::Separate(key.clone(), rivals)
+            };
+            self.push_incident(*ix, key, need);
+        }
+    }
+
+    /// Whether it is known of everyone in a failure whether they are broken by themselves, as far as can be.
+    fn is_ripe(&mut self, ix: usize) -> bool {
+        let clause = &self.evidence.clauses[ix];
+        let point = self.evidence.trials[clause.trial].point;
+        self.alone_need(point, clause).is_none() || times_asked(self.evidence, &clause.cells[0]) >= self.bounds.attempts
+    }
+
+    fn alone_need(&mut self, point: usize, clause: &Clause) -> Option<Need> {
+        for party in clause.tuple.parties() {
+            let check = clause.check;
+            return Some(match self.soundness(point, check, party) {
+                Soundness::Sound | Soundness::Broken => continue,
+                Soundness::NeedsItself => Need::Alone { check, party, partner: None },
+                Soundness::NeedsPartner(version) => Need::Alone { check, party, partner: Some(version) },
+                Soundness::NeedsProof(other) => Need::Alone { check, party: other, partner: None },
+            });
+        }
+        None
+    }
+
+    pub(super) fn push_incident(&mut self, clause: usize, cell: Key, need: Need) {
+        self.incidents.push(Incident { clause, cell, need });
+    }
+
+    /// The state of a cell that no failure is charged to.
+    fn remaining_state(&self, key: &Key) -> State {
+        if self.universe.matrix.checks[key.check].name.as_str() == super::BUILDS {
+            // There is a party for it, so there is an image.
+            return State::Pass;
+        }
+        if self.universe.is_unsupported(key) {
+            return State::Unsupported;
+        }
+        if self.cleared.contains(key) {
+            return State::Pass;
+        }
+        let clauses: Vec<&Clause> =
+            self.evidence.naming.get(key).into_iter().flatten().map(|ix| &self.evidence.clauses[*ix]).collect();
+        if clauses.iter().any(|clause| clause.tally.unsupported > 0) {
+            return State::Unsupported;
+        }
+        if !self.asked.contains(key) {
+            return State::NotAsked;
+        }
+        let unheard = clauses.iter().filter(|clause| clause.tally.error > 0).count();
+        if unheard > self.bounds.retries {
+            let missing = clauses.iter().any(|clause| clause.tally.missing > 0);
+            let detail = if missing { "not observed" } else { "the check itself could not be run" };
+            return State::Error(detail.to_owned());
+        }
+        let asked = self.evidence.asked.get(key).map_or(&[][..], Vec::as_slice);
+        let failed = asked.iter().filter(|trial| self.evidence.trials[**trial].failed_infrastructure).count();
+        if failed > self.bounds.retries {
+            return State::Error("the infrastructure failed every network that asked it".to_owned());
+        }
+        if asked.len() - failed >= self.bounds.attempts {
+            return State::Exhausted;
+        }
+        State::Open
+    }
+}
+
+/// Networks that try to tell rival suspects apart before each of them is reported.
+pub(super) const SEPARATIONS: usize = 3;

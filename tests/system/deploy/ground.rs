@@ -1,0 +1,128 @@
+//! Where the tests' cluster and its registry are, and a backend on it.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, ListParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use skew::deploy::{ImageRef, KubernetesBackend, KubernetesConfig, Reach};
+
+use super::oci_image;
+
+/// Whether the registry has a manifest.
+fn is_there(registry: &str, digest: &str) -> bool {
+    let Ok(mut stream) = TcpStream::connect(registry) else { return false };
+    let path = format!("/v2/skew-tests/fake/manifests/{digest}");
+    let accept = "application/vnd.oci.image.manifest.v1+json";
+    let request = format!("HEAD {path} HTTP/1.1\r\nHost: {registry}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    let mut answer = String::new();
+    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
+    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+}
+
+/// Where the cluster is.
+pub struct Ground {
+    pub kubeconfig: PathBuf,
+    pub registry: String,
+}
+
+impl Ground {
+    /// None where there is no cluster, said aloud.
+    pub fn find(test: &str) -> Option<Self> {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let found = (var("SKEW_TEST_KUBECONFIG"), var("SKEW_TEST_REGISTRY"));
+        let (Some(kubeconfig), Some(registry)) = found else {
+            assert!(std::env::var_os("CI").is_none(), "{test} needs a cluster and a registry, which CI must have");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED {test}: SKEW_TEST_KUBECONFIG and SKEW_TEST_REGISTRY name no cluster and registry"
+            );
+            return None;
+        };
+        Some(Self { kubeconfig: kubeconfig.into(), registry })
+    }
+
+    pub fn config(&self, dir: &Path) -> KubernetesConfig {
+        let registry = self.registry.clone();
+        let publish = move |image: &ImageRef| {
+            let reference = format!("{registry}/skew-tests/fake@{}", image.manifest);
+            if is_there(&registry, &image.manifest.to_string()) { Ok(reference) } else { Err(reference.into()) }
+        };
+        KubernetesConfig {
+            dir: dir.join("run"),
+            kubeconfig: Some(self.kubeconfig.clone()),
+            site: None,
+            context: None,
+            namespace: None,
+            storage_class: None,
+            storage_bytes: 64 << 20,
+            pull_secret: None,
+            pull_config: None,
+            labels: BTreeMap::from([("skew-tests".to_owned(), "yes".to_owned())]),
+            reach: Reach::Forward,
+            patience: Duration::from_secs(60),
+            publish: Arc::new(publish),
+        }
+    }
+
+    /// The fake node's image, in the registry.
+    pub fn image(&self, dir: &Path) -> ImageRef {
+        let layout = dir.join("layout");
+        let image = oci_image::fake(&layout);
+        oci_image::push(&layout, &format!("{}/skew-tests/fake:1", self.registry), None);
+        image
+    }
+
+    /// The cluster, past skew.
+    pub async fn client(&self) -> kube::Client {
+        let file = Kubeconfig::read_from(&self.kubeconfig).unwrap();
+        let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
+        kube::Client::try_from(config).unwrap()
+    }
+
+    /// The namespace that skew made for an attempt.
+    pub async fn namespace_of(&self, client: &kube::Client, attempt: &str) -> Option<String> {
+        let spaces = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await.unwrap();
+        let ours = |space: &Namespace| {
+            let annotation = space.metadata.annotations.as_ref().and_then(|all| all.get("skew/network"));
+            annotation.is_some_and(|head| head.contains(&format!("\"{attempt}\"")))
+        };
+        spaces.items.into_iter().find(ours).and_then(|space| space.metadata.name)
+    }
+
+    pub async fn backend(&self, dir: &Path) -> KubernetesBackend {
+        KubernetesBackend::connect(self.config(dir)).await.unwrap()
+    }
+}
+
+/// `kubectl` of the cluster that the tests built, as its administrator.
+pub fn kubectl(ground: &Ground, args: &[&str]) -> Output {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    let xdg = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("skew-tests");
+    let cache = std::env::var_os("SKEW_TEST_CACHE").map_or_else(xdg, PathBuf::from);
+    Command::new(cache.join("kubernetes-1.20.2/bin/kubectl"))
+        .arg("--kubeconfig")
+        .arg(ground.kubeconfig.with_file_name("kubeconfig"))
+        .args(args)
+        .output()
+        .unwrap()
+}
+
+pub fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// A namespace that is removed at the end.
+pub struct Space<'a>(pub &'a Ground, pub String);
+
+impl Drop for Space<'_> {
+    fn drop(&mut self) {
+        kubectl(self.0, &["delete", "namespace", &self.1, "--ignore-not-found", "--wait=false"]);
+    }
+}

@@ -1,0 +1,50 @@
+//! The ledger's verdicts equal its truth table, with the real binary: each strategy, with one job and with four.
+
+use crate::common::Place;
+use crate::common::demo::Demo;
+use crate::report_sample::golden;
+
+use skew::report::{Finding, Model, Word};
+
+/// The six sweeps share images, never the evidence. Those with one job mostly wait, so those with four run beside them.
+#[test]
+fn the_truth_is_found_by_every_strategy_whatever_runs_at_once() {
+    let demo = Demo::new();
+    let places = ["1", "4"].map(|jobs| (jobs, demo.copy()));
+    std::thread::scope(|scope| {
+        for (jobs, place) in &places {
+            scope.spawn(|| {
+                for strategy in ["pairs", "candidate", "packed"] {
+                    finds_the_truth(place, strategy, jobs);
+                }
+                says_what_the_golden_page_says(place);
+            });
+        }
+    });
+}
+
+fn finds_the_truth(place: &Place, strategy: &str, jobs: &str) {
+    let seed = format!("{}", 7 + jobs.len() * strategy.len());
+    let args = ["demo", "--dir", "demo", "--fresh", "--strategy", strategy, "--jobs", jobs];
+    let ran = place.skew(&[&args[..], &["--seed", &seed, "--format", "json"]].concat());
+    let found: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
+        panic!("{strategy}, {jobs} jobs: {error}\n{}\n{}", ran.stdout, ran.stderr);
+    });
+    assert_eq!(found["differences"], serde_json::json!([]), "{strategy}, {jobs} jobs, seed {seed}");
+    assert_eq!(ran.code, 0, "{strategy}, {jobs} jobs: {}", ran.stderr);
+    assert!(found["cells"].as_u64() > Some(50), "{found}");
+    assert!(found["networks"].as_u64() > Some(10), "{found}");
+}
+
+/// The page in the repository is of such a sweep: it says the same, but for what the seed decides.
+fn says_what_the_golden_page_says(place: &Place) {
+    let results = std::fs::read(place.join("reports/ledger/results.json")).expect("the demo wrote a report");
+    let (now, golden) = (skew::report::read(&results).expect("a report"), golden());
+    assert_eq!(now.windows, golden.windows);
+    let certain = |model: &Model| -> Vec<Finding> {
+        let by_seed = |finding: &&Finding| matches!(finding.verdict, Word::Interference | Word::Flaky);
+        let findings = model.findings.iter().filter(|finding| !by_seed(finding));
+        findings.cloned().map(|finding| Finding { first_seen: None, ..finding }).collect()
+    };
+    assert_eq!(certain(&now), certain(&golden));
+}
