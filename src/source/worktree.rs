@@ -273,16 +273,15 @@ fn discard(dir: &Path) -> std::io::Result<()> {
 /// Removes a directory in which nobody works, and lets its repository forget it.
 fn remove(dir: &Path) -> std::io::Result<()> {
     let repository = owner(dir).map(|owner| owner.repository).filter(|repository| repository.is_dir());
-    let known = repository.as_ref().and_then(|repository| known(dir, repository));
-    remove_tree(dir)?;
-    match (repository, known) {
-        (Some(repository), Some(name)) => forget(&repository, &name),
-        (Some(repository), None) => {
-            Repository::prune(&repository);
-            Ok(())
-        }
-        (None, _) => Ok(()),
+    let Some(repository) = repository else { return remove_tree(dir) };
+    // Forgotten while the directory is there: who is killed in between is found by it, and what stays is pruned.
+    if let Some(name) = known(dir, &repository) {
+        forget(&repository, &name)?;
+        return remove_tree(dir);
     }
+    remove_tree(dir)?;
+    Repository::prune(&repository);
+    Ok(())
 }
 
 /// Under which name a repository knows the checkout in a directory: git finds it by a file in the checkout, and what is
@@ -298,13 +297,10 @@ fn known(dir: &Path, repository: &Path) -> Option<OsString> {
 
 /// All that `git worktree prune` would do about one worktree; that is a process, and looks at every one.
 fn forget(repository: &Path, name: &OsStr) -> std::io::Result<()> {
-    let mut aside = OsString::from("skew-gone-");
-    aside.push(name);
-    let aside = repository.join(aside);
-    remove_tree(&aside)?;
-    // Another git that lists worktrees sees all of it or nothing.
-    std::fs::rename(repository.join(WORKTREES).join(name), &aside)?;
-    remove_tree(&aside)
+    let entry = repository.join(WORKTREES).join(name);
+    // First of all: without it the rest is no worktree to git, and `prune` removes it.
+    std::fs::remove_file(entry.join("gitdir"))?;
+    remove_tree(&entry)
 }
 
 fn owner(dir: &Path) -> Option<Owner> {

@@ -478,6 +478,25 @@ fn worktrees_are_kept_on_request_and_swept_when_their_owner_is_gone() {
 }
 
 #[test]
+fn a_worktree_that_was_half_forgotten_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = history(dir.path());
+    let trees = dir.path().join("trees");
+    let resolved = run(&spec(&[("app", &repo.dir, listed(&["v1.0.0"]))]), &dir.path().join("cache")).unwrap();
+    let (repository, commit) = (&resolved.repositories["app"], &resolved.versions[0].commit);
+    let entries = repository.git_dir().join("worktrees");
+    // Whoever removed it was killed: before the first thing was gone, and after it.
+    for begun in [false, true] {
+        let left = repository.worktree(commit, Checkout::Files, &trees, "left").unwrap().keep().unwrap();
+        if begun {
+            fs::remove_file(entries.join("source/gitdir")).unwrap();
+        }
+        assert_eq!(sweep_leftovers(&trees, true).unwrap(), [left]);
+        assert_eq!(fs::read_dir(&entries).map_or(0, Iterator::count), 0, "begun: {begun}");
+    }
+}
+
+#[test]
 fn facts_are_trees_and_the_last_change() {
     let dir = tempfile::tempdir().unwrap();
     let repo = history(dir.path());
