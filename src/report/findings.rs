@@ -107,7 +107,8 @@ pub(super) struct Block<K> {
 pub(super) fn blocks<K: PartialEq + Copy>(check: &CheckModel, key: &impl Fn(&CellModel) -> Option<K>) -> Vec<Block<K>> {
     let mut blocks = Vec::new();
     for grid in &check.grids {
-        blocks.extend(rectangles(grid, key).into_iter().map(|rectangle| rectangle.block(grid)));
+        let at = places(grid);
+        blocks.extend(rectangles(&at, key).into_iter().map(|rectangle| rectangle.block(grid, &at)));
     }
     blocks.extend(sets(check, key));
     blocks
@@ -158,22 +159,25 @@ fn sets<K: PartialEq + Copy>(check: &CheckModel, key: &impl Fn(&CellModel) -> Op
 
 /// Neighbouring rows and columns whose cells all share a key.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Rectangle<K> {
-    pub key: K,
-    pub rows: (usize, usize),
-    pub columns: (usize, usize),
-    pub ids: Vec<CellId>,
+struct Rectangle<K> {
+    key: K,
+    rows: (usize, usize),
+    columns: (usize, usize),
+    ids: Vec<CellId>,
+}
+
+/// The cells of a matrix by row and column.
+type Places<'a> = BTreeMap<(usize, usize), &'a CellModel>;
+
+fn places(grid: &Grid) -> Places<'_> {
+    grid.cells.iter().filter_map(|cell| Some(((cell.row?, cell.column?), cell))).collect()
 }
 
 /// Covers the cells of a matrix that have a key with as few blocks as a greedy choice finds.
-pub(super) fn rectangles<K: PartialEq + Copy>(
-    grid: &Grid,
-    key: &impl Fn(&CellModel) -> Option<K>,
-) -> Vec<Rectangle<K>> {
-    let at = places(grid);
+fn rectangles<K: PartialEq + Copy>(at: &Places<'_>, key: &impl Fn(&CellModel) -> Option<K>) -> Vec<Rectangle<K>> {
     let mut covered = BTreeSet::new();
     let mut rectangles = Vec::new();
-    for (&(row, column), cell) in &at {
+    for (&(row, column), cell) in at {
         let Some(shared) = key(cell) else { continue };
         if covered.contains(&(row, column)) {
             continue;
@@ -198,10 +202,6 @@ pub(super) fn rectangles<K: PartialEq + Copy>(
         rectangles.push(Rectangle { key: shared, rows: (row, last_row), columns: (column, last_column), ids });
     }
     rectangles
-}
-
-fn places(grid: &Grid) -> BTreeMap<(usize, usize), &CellModel> {
-    grid.cells.iter().filter_map(|cell| Some(((cell.row?, cell.column?), cell))).collect()
 }
 
 /// Whether a cell says nothing about its neighbours: it could not be tried, or one party is to blame alone.
@@ -243,8 +243,8 @@ fn area(row: usize, column: usize, (last_row, last_column): (usize, usize)) -> u
 }
 
 impl<K> Rectangle<K> {
-    fn block(self, grid: &Grid) -> Block<K> {
-        let boundary = self.boundary(grid);
+    fn block(self, grid: &Grid, at: &Places<'_>) -> Block<K> {
+        let boundary = self.boundary(grid, at);
         let rows = range(&grid.rows, self.rows);
         let columns = range(&grid.columns, self.columns);
         let mut text = match (&grid.from, &grid.to) {
@@ -264,9 +264,8 @@ impl<K> Rectangle<K> {
 
     /// Where it began: the nearest line of cells beside it in which all that says something passes. One before it, which
     /// means that a newer version broke what worked, rather than one after it.
-    fn boundary(&self, grid: &Grid) -> Option<Boundary> {
+    fn boundary(&self, grid: &Grid, at: &Places<'_>) -> Option<Boundary> {
         let (Some(from), Some(to)) = (&grid.from, &grid.to) else { return None };
-        let at = places(grid);
         let there = |row: usize, column: usize| {
             let mirrored = || at.get(&(column, row)).filter(|_| grid.symmetric);
             at.get(&(row, column)).or_else(mirrored).copied()
