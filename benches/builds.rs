@@ -76,35 +76,14 @@ fn skew(place: &Place, options: &[&str]) -> Duration {
 }
 
 fn repository(build: &str) -> Place {
-    let place = Place::new();
-    place.write(
-        "skew.toml",
-        format!(
-            r#"[system]
-name = "bench"
-[sources.bench]
-repository = "repo"
-versions = {{ tags = "v{{version}}" }}
-[roles.node]
-recipe = {{ kind = "command", run = ["sh", "-ec", "{build}"] }}
-run = ["{{{{ root }}}}/program"]
-ready = {{ log = "up", within = "1s" }}
-[topology]
-node = {{ seats = 2 }}
-[[check]]
-name = "answers"
-from = "node"
-to = "node"
-steps = [{{ in = "from", run = ["true"] }}]
-"#
-        ),
-    );
-    place.write("commit", "git -C repo add .; git -C repo commit -qm \"$1\"; git -C repo tag \"$1\"");
-    measure::run(place.command("git").args(["init", "-q", "repo"]));
+    let recipe = format!(r#"{{ kind = "command", run = ["sh", "-ec", "{build}"] }}"#);
+    let role = r#"run = ["{{ root }}/program"]
+ready = { log = "up", within = "1s" }"#;
+    let place = Place::system(&recipe, role, "{ seats = 2 }");
     for version in 0..VERSIONS {
         place.write("repo/data", format!("version {version}\n").repeat(1000));
         place.write("repo/main.c", format!("int main(void) {{ return {version}; }}\n"));
-        measure::run(place.command("sh").args(["-e", "commit", &format!("v1.{version}.0")]));
+        place.release(&format!("v1.{version}.0"));
     }
     place
 }

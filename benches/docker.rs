@@ -20,6 +20,9 @@ mod fake_node;
 mod image;
 #[path = "docker/ledger.rs"]
 mod ledger;
+mod measure;
+#[path = "measure/network.rs"]
+mod network;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -33,16 +36,15 @@ use bollard::models::{
     NetworkingConfig,
 };
 use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptionsBuilder};
-use conformance::{is_line, launch, name, request};
-use futures_util::future::{join, join_all};
-use skew::deploy::{Backend, DockerBackend, DockerConfig, ImageRef, ImageSource, Subnet};
+use futures_util::future::join_all;
+use measure::{median, numbers, ratio, rounds, run, timed, works};
+use skew::deploy::{Backend, DockerBackend, DockerConfig, ImageSource, Subnet};
 
 const NODES: usize = 8;
 
 #[tokio::main]
 async fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<usize>().ok());
-    let rounds = numbers.next().unwrap_or(3).max(1);
+    let rounds = rounds(3);
     if !works("docker", &["info"]) {
         println!("SKIPPED the benchmark on Docker: there is none here");
         return;
@@ -57,14 +59,15 @@ async fn main() {
     let backend = DockerBackend::new(config).expect("a backend");
     backend.ensure_images(std::slice::from_ref(&image)).await.expect("the image");
     let id = std::fs::read_to_string(own.join("id")).expect("an id");
-    let tag = said(&["images", "--format", "{{.Repository}}:{{.Tag}}", &format!("skew.local/{}", id.trim())]);
+    let images = ["images", "--format", "{{.Repository}}:{{.Tag}}", &format!("skew.local/{}", id.trim())];
+    let tag = run(Command::new("docker").args(images)).trim().to_owned();
     let compose = works("docker-compose", &["version"]);
     if !compose {
         println!("SKIPPED docker-compose: there is none here");
     }
     let (mut ours, mut composed, mut looped, mut bared) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
-        let skew = skew(&backend, &image, NODES).await;
+        let skew = network::up_and_down(&backend, &image, NODES).await;
         let other = compose.then(|| compose_up_down(dir.path(), &tag));
         let shell = loop_of_runs(&tag);
         let bare = bare(&tag).await;
@@ -80,8 +83,7 @@ async fn main() {
     println!("{NODES} nodes: skew {:.2?} up, {:.2?} down", ours.0, ours.1);
     if compose {
         let composed = medians(&composed);
-        let beside =
-            |some: (Duration, Duration)| (some.0 + some.1).as_secs_f64() / (composed.0 + composed.1).as_secs_f64();
+        let beside = |some: (Duration, Duration)| ratio(some.0 + some.1, composed.0 + composed.1);
         println!(
             "docker-compose {:.2?} up, {:.2?} down; ratio of both together {:.2} (target: at most 0.5), of the bare API {:.2}",
             composed.0,
@@ -90,64 +92,19 @@ async fn main() {
             beside(bared)
         );
     }
-    let ratio = ours.0.as_secs_f64() / looped.0.as_secs_f64();
+    let ratio = ratio(ours.0, looped.0);
     println!("loop {:.2?} up, {:.2?} down; ratio of up {ratio:.2} (target: at most 1.2)", looped.0, looped.1);
     println!("bare API {:.2?} up, {:.2?} down", bared.0, bared.1);
     backend.forget_images().await.expect("no name is left");
-    for containers in numbers {
+    for containers in numbers().skip(1) {
         let (up, down) = ledger::up_and_down(&dir.path().join(format!("ledger-{containers}")), containers).await;
         println!("the ledger in {containers} containers: {up:.2?} up, {down:.2?} down");
     }
 }
 
 fn medians(times: &[(Duration, Duration)]) -> (Duration, Duration) {
-    let median = |mut times: Vec<Duration>| {
-        times.sort_unstable();
-        times[times.len() / 2]
-    };
-    (median(times.iter().map(|time| time.0).collect()), median(times.iter().map(|time| time.1).collect()))
-}
-
-fn works(program: &str, args: &[&str]) -> bool {
-    Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
-}
-
-fn said(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().expect("docker starts");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-async fn skew(backend: &DockerBackend, image: &ImageRef, nodes: usize) -> (Duration, Duration) {
-    let (request, mut events) = request("bench", nodes, image);
-    let begun = Instant::now();
-    let network = backend.open(request).await.expect("a network");
-    let starts = (0..nodes).map(|index| {
-        let network = &network;
-        async move {
-            let node = format!("a-{index}");
-            let launch = launch(&**network, &node, &["serve", "{bind}", "bad", "hang"]);
-            network.start(&name(&node), &launch).await.expect("a node");
-        }
-    });
-    let listening = async {
-        let mut listening = 0;
-        while listening < nodes {
-            let event = events.recv().await.expect("an event");
-            listening += usize::from(is_line(&event, "listening"));
-        }
-    };
-    join(join_all(starts), listening).await;
-    let up = begun.elapsed();
-    let begun = Instant::now();
-    network.close().await.expect("an end");
-    (up, begun.elapsed())
-}
-
-fn timed(command: &mut Command) -> Duration {
-    let begun = Instant::now();
-    let output = command.output().expect("it starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    begun.elapsed()
+    let (ups, downs): (Vec<Duration>, Vec<Duration>) = times.iter().copied().unzip();
+    (median(&ups), median(&downs))
 }
 
 fn compose_up_down(dir: &Path, tag: &str) -> (Duration, Duration) {
@@ -166,13 +123,13 @@ fn compose_up_down(dir: &Path, tag: &str) -> (Duration, Duration) {
 
 fn loop_of_runs(tag: &str) -> (Duration, Duration) {
     let id = std::process::id();
-    let run = format!(
+    let start = format!(
         "for n in $(seq {NODES}); do \
          docker run -d --name bench-{id}-$n --entrypoint /fake_node {tag} serve 0.0.0.0:7001 bad hang >/dev/null & \
          done; wait"
     );
     let remove = format!("docker rm -f $(docker ps -aq --filter name=bench-{id}-) >/dev/null");
-    (timed(Command::new("sh").args(["-c", &run])), timed(Command::new("sh").args(["-c", &remove])))
+    (timed(Command::new("sh").args(["-c", &start])), timed(Command::new("sh").args(["-c", &remove])))
 }
 
 /// The least that Docker can be asked.

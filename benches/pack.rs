@@ -30,7 +30,9 @@ const WORDS: &[&str] =
 
 fn main() -> ExitCode {
     let rounds = rounds(5);
-    let place = Place::new();
+    let role = r#"run = ["{{ root }}/program"]
+ready = { log = "up", within = "1s" }"#;
+    let place = Place::system(r#"{ kind = "prebuilt", path = "files" }"#, role, "{ seats = 2 }");
     files(&place);
     let docker = works("docker", &["info"]);
     if !docker {
@@ -85,27 +87,7 @@ fn files(place: &Place) {
     place.write("Dockerfile", "FROM scratch\nCOPY files /\n");
     place.write(".dockerignore", "*\n!files\n");
     place.write("repo/README", "one version\n");
-    measure::run(&mut place.sh("git init -q repo; cd repo; git add .; git commit -qm one; git tag v1.0.0"));
-    place.write(
-        "skew.toml",
-        r#"[system]
-name = "bench"
-[sources.bench]
-repository = "repo"
-versions = { tags = "v{version}" }
-[roles.node]
-recipe = { kind = "prebuilt", path = "files" }
-run = ["{{ root }}/program"]
-ready = { log = "up", within = "1s" }
-[topology]
-node = { seats = 2 }
-[[check]]
-name = "answers"
-from = "node"
-to = "node"
-steps = [{ in = "from", run = ["true"] }]
-"#,
-    );
+    place.release("v1.0.0");
 }
 
 fn skew(place: &Place) -> Duration {

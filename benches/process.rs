@@ -16,12 +16,11 @@ mod conformance;
 #[path = "../tests/fake_node/mod.rs"]
 mod fake_node;
 mod measure;
+#[path = "measure/network.rs"]
+mod network;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use conformance::{is_line, launch, name, request};
-use futures_util::future::{join, join_all};
 use measure::{Place, added_ms, load, median, rounds, timed};
 use skew::deploy::{Addressing, Backend};
 
@@ -50,17 +49,20 @@ async fn main() -> ExitCode {
     let rounds = rounds(9);
     let place = system();
     measure::run(&mut place.skew(&["build", "skew.toml"]));
+    let backend = fake_node::backend(&place.join("backend"), Addressing::detect());
+    backend.ensure_images(&[fake_node::image()]).await.expect("the image");
     println!("{NODES} nodes, {rounds} rounds, load {}", load());
     let (mut ours, mut theirs, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=rounds {
         let up = timed(&mut place.skew(&["up", "skew.toml", "--seats", "node=v1.0.0"]));
         let down = timed(&mut place.skew(&["down", "skew.toml"]));
         let script = timed(&mut place.sh(SCRIPT));
-        let backend = backend(&place).await;
-        println!("round {round}: skew {up:.2?} up, {down:.2?} down; script {script:.2?}; the network {backend:.2?}");
+        let (begun, ended) = network::up_and_down(&backend, &fake_node::image(), NODES).await;
+        let network = begun + ended;
+        println!("round {round}: skew {up:.2?} up, {down:.2?} down; script {script:.2?}; the network {network:.2?}");
         ours.push(up + down);
         theirs.push(script);
-        alone.push(backend);
+        alone.push(network);
     }
     let added = added_ms(&alone, &theirs);
     println!(
@@ -74,59 +76,14 @@ async fn main() -> ExitCode {
     if added <= TARGET { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// By the library: from nothing to the last node's line, and to nothing again.
-async fn backend(place: &Place) -> Duration {
-    let backend = fake_node::backend(&place.join("backend"), Addressing::detect());
-    backend.ensure_images(&[fake_node::image()]).await.expect("the image");
-    let (request, mut events) = request("bench", NODES, &fake_node::image());
-    let begun = Instant::now();
-    let network = backend.open(request).await.expect("a network");
-    let starts = (0..NODES).map(|index| {
-        let network = &network;
-        async move {
-            let node = format!("a-{index}");
-            let launch = launch(&**network, &node, &["serve", "{bind}", "bad", "hang"]);
-            network.start(&name(&node), &launch).await.expect("a node");
-        }
-    });
-    let listening = async {
-        let mut listening = 0;
-        while listening < NODES {
-            let event = events.recv().await.expect("an event");
-            listening += usize::from(is_line(&event, "listening"));
-        }
-    };
-    join(join_all(starts), listening).await;
-    network.close().await.expect("an end");
-    begun.elapsed()
-}
-
 fn system() -> Place {
-    let place = Place::new();
+    let role = r#"run = ["{{ root }}/fake_node", "serve", "{{ self.bind }}:{{ self.ports.main }}", "bad", "hang"]
+ports = { main = 7000 }
+ready = { log = "^listening", within = "20s" }"#;
+    let place = Place::system(r#"{ kind = "prebuilt", path = "files" }"#, role, "{ count = 8 }");
     std::fs::create_dir_all(place.join("files")).expect("a directory");
     std::fs::copy(fake_node::binary(), place.join("files/fake_node")).expect("copied");
     place.write("repo/README", "one version\n");
-    measure::run(&mut place.sh("git init -q repo; cd repo; git add .; git commit -qm one; git tag v1.0.0"));
-    place.write(
-        "skew.toml",
-        r#"[system]
-name = "bench"
-[sources.bench]
-repository = "repo"
-versions = { tags = "v{version}" }
-[roles.node]
-recipe = { kind = "prebuilt", path = "files" }
-run = ["{{ root }}/fake_node", "serve", "{{ self.bind }}:{{ self.ports.main }}", "bad", "hang"]
-ports = { main = 7000 }
-ready = { log = "^listening", within = "20s" }
-[topology]
-node = { count = 8 }
-[[check]]
-name = "answers"
-from = "node"
-to = "node"
-steps = [{ in = "from", run = ["true"] }]
-"#,
-    );
+    place.release("v1.0.0");
     place
 }

@@ -9,6 +9,7 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod measure;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use common::registry::Registry;
 use futures_util::{StreamExt as _, stream};
+use measure::{median_ratio, rounds, works};
 use rand::RngExt as _;
 use skew::image::Layout;
 use skew::image::registry::{Access, Patience, Registry as Client};
@@ -28,20 +30,19 @@ const AT_ONCE: usize = 8;
 const LAYERS: [usize; 3] = [40 << 20, 4 << 20, 1 << 20];
 
 fn main() -> ExitCode {
-    // Cargo passes `--bench`.
-    let rounds: usize = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(3);
-    if common::registry::missing("push") || Command::new("skopeo").arg("--version").output().is_err() {
+    let rounds = rounds(3);
+    if common::registry::missing("push") || !works("skopeo", &["--version"]) {
         eprintln!("docker-registry, htpasswd, openssl and skopeo are needed");
         return ExitCode::FAILURE;
     }
     let dir = tempfile::tempdir().expect("a directory");
     images(dir.path());
     println!("{IMAGES} images of {} MiB, {} MiB in all", LAYERS.iter().sum::<usize>() >> 20, total(dir.path()) >> 20);
-    let mut ratios = Vec::new();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
-        let (theirs, ours) = (Registry::open(), Registry::open());
-        let skopeo = [timed(|| skopeo(dir.path(), &theirs.host())), timed(|| skopeo(dir.path(), &theirs.host()))];
-        let skew = [timed(|| skew(dir.path(), &ours.host())), timed(|| skew(dir.path(), &ours.host()))];
+        let (other, own) = (Registry::open(), Registry::open());
+        let skopeo = [timed(|| skopeo(dir.path(), &other.host())), timed(|| skopeo(dir.path(), &other.host()))];
+        let skew = [timed(|| skew(dir.path(), &own.host())), timed(|| skew(dir.path(), &own.host()))];
         println!(
             "round {round}: first: skew {:.2} s, skopeo {:.2} s; again: skew {:.2} s, skopeo {:.2} s",
             skew[0].as_secs_f64(),
@@ -49,18 +50,18 @@ fn main() -> ExitCode {
             skew[1].as_secs_f64(),
             skopeo[1].as_secs_f64()
         );
-        ratios.push(skew[0].as_secs_f64() / skopeo[0].as_secs_f64());
+        ours.push(skew[0]);
+        theirs.push(skopeo[0]);
     }
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios[ratios.len() / 2];
+    let median = median_ratio(&ours, &theirs);
     println!("median: skew needs {median:.2} of skopeo's time; the target is 0.50");
     if median <= 0.5 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
-    let began = Instant::now();
+    let begun = Instant::now();
     work();
-    began.elapsed()
+    begun.elapsed()
 }
 
 fn skopeo(layout: &Path, host: &str) {

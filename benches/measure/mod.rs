@@ -93,6 +93,38 @@ impl Place {
         std::fs::write(path, text).expect("a written file");
     }
 
+    /// A system of nodes with this recipe, this under `[roles.node]` and this many of them, in versions that are tags of
+    /// `repo`.
+    pub fn system(recipe: &str, role: &str, nodes: &str) -> Self {
+        let place = Self::new();
+        let spec = format!(
+            r#"[system]
+name = "bench"
+[sources.bench]
+repository = "repo"
+versions = {{ tags = "v{{version}}" }}
+[roles.node]
+recipe = {recipe}
+{role}
+[topology]
+node = {nodes}
+[[check]]
+name = "answers"
+from = "node"
+to = "node"
+steps = [{{ in = "from", run = ["true"] }}]
+"#
+        );
+        place.write("skew.toml", spec);
+        place
+    }
+
+    /// Commits what is in `repo` and tags it.
+    pub fn release(&self, tag: &str) {
+        let commit = r#"git init -q repo; cd repo; git add .; git commit -qm "$TAG"; git tag "$TAG""#;
+        run(self.sh(commit).env("TAG", tag));
+    }
+
     /// A program in this directory, which sees of the environment only `PATH`.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);

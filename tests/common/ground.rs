@@ -1,7 +1,6 @@
 //! Where networks run beside processes: the machine's Docker, and the cluster that the environment names.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,46 +8,35 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
+use super::needs::{Site, site, skipped};
+
 /// A backend that is really there.
 pub struct Ground {
     /// What tells the binary to use it.
     pub args: Vec<String>,
+    /// Where the cluster is; none for Docker.
+    pub site: Option<Site>,
 }
 
 /// The machine's Docker; none where there is none, said aloud.
 pub fn docker(test: &str) -> Option<Ground> {
     let there = Command::new("docker").arg("info").output().is_ok_and(|output| output.status.success());
     if !there {
-        assert!(std::env::var_os("CI").is_none(), "{test}: CI must have Docker");
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no Docker on this machine");
+        skipped(test, "no Docker on this machine");
         return None;
     }
-    Some(Ground { args: ["--backend", "docker"].map(str::to_owned).to_vec() })
+    Some(Ground { args: ["--backend", "docker"].map(str::to_owned).to_vec(), site: None })
 }
 
 /// The cluster and the registry that the environment names; none where it names none, said aloud.
 pub fn cluster(test: &str) -> Option<Ground> {
-    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let found = (var("SKEW_TEST_KUBECONFIG"), var("SKEW_TEST_REGISTRY"));
-    let (Some(kubeconfig), Some(registry)) = found else {
-        assert!(std::env::var_os("CI").is_none(), "{test} needs a cluster and a registry, which CI must have");
-        let _ = writeln!(
-            std::io::stderr(),
-            "SKIPPED {test}: SKEW_TEST_KUBECONFIG and SKEW_TEST_REGISTRY name no cluster and registry"
-        );
-        return None;
-    };
-    let url = format!("{registry}/anywhere");
+    let site = site(test)?;
+    let (kubeconfig, url) = (site.kubeconfig.display().to_string(), format!("{}/anywhere", site.registry));
     let args = ["--backend", "kubernetes", "--kubeconfig", &kubeconfig, "--registry", &url];
-    Some(Ground { args: args.map(str::to_owned).to_vec() })
+    Some(Ground { args: args.map(str::to_owned).to_vec(), site: Some(site) })
 }
 
 impl Ground {
-    fn kubeconfig(&self) -> Option<PathBuf> {
-        let at = self.args.iter().position(|arg| arg == "--kubeconfig")?;
-        self.args.get(at + 1).map(PathBuf::from)
-    }
-
     /// Runs the cluster's own `kubectl` in a directory, as its administrator; what it printed.
     #[track_caller]
     pub fn kubectl(&self, dir: &Path, args: &[&str]) -> String {
@@ -57,13 +45,8 @@ impl Ground {
 
     /// The same of what may not be there yet.
     pub fn try_kubectl(&self, dir: &Path, args: &[&str]) -> Result<String, String> {
-        let kubeconfig = self.kubeconfig().expect("a cluster").with_file_name("kubeconfig");
-        let cache = std::env::var_os("SKEW_TEST_CACHE").map_or_else(
-            || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache/skew-tests"),
-            PathBuf::from,
-        );
-        let mut command = Command::new(cache.join("kubernetes-1.20.2/bin/kubectl"));
-        let command = command.current_dir(dir).arg("--kubeconfig").arg(kubeconfig).args(args);
+        let mut command = self.site.as_ref().expect("a cluster").kubectl();
+        let command = command.current_dir(dir).args(args);
         let output = command.output().expect("the cluster's kubectl starts");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
@@ -87,8 +70,8 @@ impl Ground {
 
     /// What the networks of a state directory have there now.
     pub fn things(&self, state: &Path) -> Vec<String> {
-        match self.kubeconfig() {
-            Some(kubeconfig) => namespaces(&kubeconfig, state),
+        match &self.site {
+            Some(site) => namespaces(&site.kubeconfig, state),
             None => docker_things(state, "skew.state"),
         }
     }
@@ -98,7 +81,7 @@ impl Ground {
         let deadline = Instant::now() + Duration::from_secs(300);
         loop {
             let things = self.things(state);
-            let is_going = self.kubeconfig().is_some() && Instant::now() < deadline;
+            let is_going = self.site.is_some() && Instant::now() < deadline;
             if things.is_empty() || !is_going {
                 return things;
             }
@@ -109,7 +92,7 @@ impl Ground {
     /// Nothing of a state directory is there, and after `skew gc` no name of an image either.
     pub fn nothing_is_left(&self, state: &Path) {
         assert_eq!(self.things_that_stay(state), Vec::<String>::new());
-        if self.kubeconfig().is_some() {
+        if self.site.is_some() {
             return;
         }
         let status = Command::new(env!("CARGO_BIN_EXE_skew")).args(["gc", "--state"]).arg(state).output();

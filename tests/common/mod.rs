@@ -7,6 +7,7 @@ pub mod faults;
 pub mod gate;
 pub mod github;
 pub mod ground;
+pub mod needs;
 pub mod registry;
 pub mod results;
 pub mod tiny;

@@ -1,10 +1,11 @@
 //! A real registry, Debian's `docker-registry`, on a loopback port of its own; with or without a password.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::needs::lacks;
 use super::tokens::Tokens;
 
 /// The name and password of [`Registry::locked`].
@@ -19,22 +20,7 @@ pub struct Registry {
 
 /// Says aloud that a test is skipped as there is no registry on this machine; in CI that is an error.
 pub fn missing(test: &str) -> bool {
-    for tool in ["docker-registry", "htpasswd", "openssl"] {
-        // Not every one has an option that only succeeds; that it starts is enough.
-        if Command::new(tool)
-            .arg("--help")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_err()
-        {
-            assert!(std::env::var_os("CI").is_none(), "{test}: CI must have {tool}");
-            let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no {tool} on this machine");
-            return true;
-        }
-    }
-    false
+    ["docker-registry", "htpasswd", "openssl"].iter().any(|tool| lacks(test, tool))
 }
 
 impl Registry {

@@ -2,12 +2,12 @@
 //! one shell, and they print what it shows.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use regex::Regex;
 
+use crate::common::needs::lacks;
 use crate::common::{Place, Ran};
 
 /// What the guide has its reader do.
@@ -77,19 +77,9 @@ fn pattern(shows: &str) -> Regex {
     Regex::new(&format!("^{}$", shows.lines().map(line).collect::<String>())).expect("a pattern")
 }
 
-/// Without Python there is nothing to follow the guide with.
-fn missing(test: &str) -> bool {
-    let there = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
-    if !there {
-        assert!(std::env::var_os("CI").is_none(), "{test}: CI must have python3");
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no python3 on this machine");
-    }
-    !there
-}
-
 #[test]
 fn whoever_follows_the_first_guide_finds_what_is_incompatible() {
-    if missing("whoever_follows_the_first_guide_finds_what_is_incompatible") {
+    if lacks("whoever_follows_the_first_guide_finds_what_is_incompatible", "python3") {
         return;
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,10 +1,10 @@
 //! Other people's tools read our images: `skopeo` and `umoci`.
 
+use crate::common::needs::lacks;
 use crate::repo;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -14,16 +14,6 @@ use skew::host::Cancel;
 use skew::image::{Builder, Input, Layout, Site, checkout};
 use skew::source::{Options, resolve};
 use skew::spec::{CommandRecipe, Recipe, RecipeKind};
-
-/// Says aloud that a test is skipped as a program is missing; in CI that is an error.
-fn missing(test: &str, tool: &str) -> bool {
-    if Command::new(tool).arg("--version").output().is_ok() {
-        return false;
-    }
-    assert!(std::env::var_os("CI").is_none(), "{test}: CI must have {tool}");
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no {tool} on this machine");
-    true
-}
 
 fn tool(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
@@ -35,7 +25,7 @@ fn tool(program: &str, arguments: &[&str]) -> String {
 #[test]
 fn skopeo_and_umoci_read_every_image() {
     let name = "skopeo_and_umoci_read_every_image";
-    if missing(name, "skopeo") || missing(name, "umoci") {
+    if lacks(name, "skopeo") || lacks(name, "umoci") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -37,7 +37,7 @@ fn the_ledger_is_the_same_anywhere() {
     if grounds.is_empty() {
         return;
     }
-    let here = sweep(&Demo::new(), &Ground { args: Vec::new() });
+    let here = sweep(&Demo::new(), &Ground { args: Vec::new(), site: None });
     assert!(here.len() > 100, "{} cells", here.len());
     std::thread::scope(|scope| {
         for ground in &grounds {

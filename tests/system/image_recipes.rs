@@ -1,12 +1,12 @@
 //! Recipes whose images others build: a Dockerfile by a real Docker, a flake by a real Nix.
 
+use crate::common::needs::{lacks, site, skipped};
 use crate::common::wait::wait;
 use crate::fake_node;
 use crate::repo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
@@ -57,29 +57,12 @@ const FLAKE: &str = r#"{
 }
 "#;
 
-/// Says aloud that a test is skipped as something is missing; in CI that is an error.
-fn skipped(test: &str, what: &str, is_there: bool) -> bool {
-    if is_there {
-        return false;
-    }
-    assert!(std::env::var_os("CI").is_none(), "{test}: CI must have {what}");
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: no {what} on this machine");
-    true
-}
-
 fn no_docker(test: &str) -> bool {
-    skipped(test, "Docker", UnixStream::connect("/var/run/docker.sock").is_ok())
-}
-
-/// A cluster's kubeconfig and a registry that it pulls from.
-fn cluster(test: &str) -> Option<(String, String)> {
-    let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let found = var("SKEW_TEST_KUBECONFIG").zip(var("SKEW_TEST_REGISTRY"));
-    (!skipped(test, "cluster and registry", found.is_some())).then_some(found).flatten()
-}
-
-fn no_nix(test: &str) -> bool {
-    skipped(test, "Nix", Command::new("nix").arg("--version").output().is_ok())
+    let there = UnixStream::connect("/var/run/docker.sock").is_ok();
+    if !there {
+        skipped(test, "no Docker on this machine");
+    }
+    !there
 }
 
 /// A repository at one version of a program, and a layout for its images.
@@ -270,7 +253,7 @@ fn a_dockerfile_that_fails_says_why_and_whose_fault_it_is() {
 
 #[test]
 fn a_flake_is_built_by_nix() {
-    if no_nix("a_flake_is_built_by_nix") {
+    if lacks("a_flake_is_built_by_nix", "nix") {
         return;
     }
     let needed = needed(&nix("node", 64));
@@ -311,7 +294,7 @@ fn of_every_kind(stage: &Stage) -> Vec<ImageRef> {
 #[test]
 fn whoever_built_a_program_it_runs_on_docker() {
     let test = "whoever_built_a_program_it_runs_on_docker";
-    if no_docker(test) || no_nix(test) {
+    if no_docker(test) || lacks(test, "nix") {
         return;
     }
     let stage = stage();
@@ -333,18 +316,18 @@ fn whoever_built_a_program_it_runs_on_docker() {
 #[test]
 fn whoever_built_a_program_it_runs_on_kubernetes() {
     let test = "whoever_built_a_program_it_runs_on_kubernetes";
-    let Some((kubeconfig, registry)) = cluster(test) else { return };
-    if no_docker(test) || no_nix(test) {
+    let Some(cluster) = site(test) else { return };
+    if no_docker(test) || lacks(test, "nix") {
         return;
     }
     let stage = stage();
     let images = of_every_kind(&stage);
     let repository = "skew-tests/recipes";
-    let at = format!("{registry}/{repository}");
+    let at = format!("{}/{repository}", cluster.registry);
     let config = KubernetesConfig {
         dir: stage.dir.path().join("kubernetes"),
         site: None,
-        kubeconfig: Some(kubeconfig.into()),
+        kubeconfig: Some(cluster.kubeconfig.clone()),
         context: None,
         namespace: None,
         storage_class: None,
@@ -359,7 +342,7 @@ fn whoever_built_a_program_it_runs_on_kubernetes() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let access = Access { docker_config: None, insecure: true, patience: Patience::SHORT };
-        let client = Registry::new(&registry, access).unwrap();
+        let client = Registry::new(&cluster.registry, access).unwrap();
         for image in &images {
             let (label, key) = (RemoteAt::Tag(image.name.clone()), Digest::of(image.name.as_bytes()));
             client.push(&stage.layout, &image.manifest, repository, &label, &key).await.unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use skew::deploy::{ImageRef, KubernetesBackend, KubernetesConfig, Reach};
 
 use super::oci_image;
+use crate::common::needs::{Site, site};
 
 /// Whether the registry has a manifest.
 fn is_there(registry: &str, digest: &str) -> bool {
@@ -28,28 +29,20 @@ fn is_there(registry: &str, digest: &str) -> bool {
 
 /// Where the cluster is.
 pub struct Ground {
+    pub site: Site,
+    /// Whose rights skew has there.
     pub kubeconfig: PathBuf,
-    pub registry: String,
 }
 
 impl Ground {
     /// None where there is no cluster, said aloud.
     pub fn find(test: &str) -> Option<Self> {
-        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let found = (var("SKEW_TEST_KUBECONFIG"), var("SKEW_TEST_REGISTRY"));
-        let (Some(kubeconfig), Some(registry)) = found else {
-            assert!(std::env::var_os("CI").is_none(), "{test} needs a cluster and a registry, which CI must have");
-            let _ = writeln!(
-                std::io::stderr(),
-                "SKIPPED {test}: SKEW_TEST_KUBECONFIG and SKEW_TEST_REGISTRY name no cluster and registry"
-            );
-            return None;
-        };
-        Some(Self { kubeconfig: kubeconfig.into(), registry })
+        let site = site(test)?;
+        Some(Self { kubeconfig: site.kubeconfig.clone(), site })
     }
 
     pub fn config(&self, dir: &Path) -> KubernetesConfig {
-        let registry = self.registry.clone();
+        let registry = self.site.registry.clone();
         let publish = move |image: &ImageRef| {
             let reference = format!("{registry}/skew-tests/fake@{}", image.manifest);
             if is_there(&registry, &image.manifest.to_string()) { Ok(reference) } else { Err(reference.into()) }
@@ -75,7 +68,7 @@ impl Ground {
     pub fn image(&self, dir: &Path) -> ImageRef {
         let layout = dir.join("layout");
         let image = oci_image::fake(&layout);
-        oci_image::push(&layout, &format!("{}/skew-tests/fake:1", self.registry), None);
+        oci_image::push(&layout, &format!("{}/skew-tests/fake:1", self.site.registry), None);
         image
     }
 
@@ -103,15 +96,7 @@ impl Ground {
 
 /// `kubectl` of the cluster that the tests built, as its administrator.
 pub fn kubectl(ground: &Ground, args: &[&str]) -> Output {
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let xdg = || std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("skew-tests");
-    let cache = std::env::var_os("SKEW_TEST_CACHE").map_or_else(xdg, PathBuf::from);
-    Command::new(cache.join("kubernetes-1.20.2/bin/kubectl"))
-        .arg("--kubeconfig")
-        .arg(ground.kubeconfig.with_file_name("kubeconfig"))
-        .args(args)
-        .output()
-        .unwrap()
+    ground.site.kubectl().args(args).output().unwrap()
 }
 
 pub fn said(output: &Output) -> String {

@@ -61,7 +61,7 @@ async fn who_exits_stays_dead() {
 async fn what_the_cluster_cannot_do_is_its_own_fault() {
     let Some(ground) = Ground::find("what_the_cluster_cannot_do_is_its_own_fault") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let registry = ground.registry.clone();
+    let registry = ground.site.registry.clone();
     let config = KubernetesConfig {
         patience: Duration::from_secs(3),
         // Says that what is missing is there.
@@ -140,7 +140,7 @@ async fn files_of_any_size_and_parts_arrive() {
     let (backend, image) = (ground.backend(dir.path()).await, ground.image(dir.path()));
     let layout = dir.path().join("part");
     let part = oci_image::write_layout(&layout, &[("apps/one.txt", b"a part\n")]);
-    oci_image::push(&layout, &format!("{}/skew-tests/fake:part", ground.registry), None);
+    oci_image::push(&layout, &format!("{}/skew-tests/fake:part", ground.site.registry), None);
     let (mut request, mut events) = request("files", 1, &image);
     node(&mut request).parts = vec![(ImageRef { manifest: part, name: "part@1".to_owned() }, "/opt/part".to_owned())];
     let network = backend.open(request).await.unwrap();
