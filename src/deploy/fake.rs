@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -18,6 +18,7 @@ use super::{
     Backend, Capabilities, Capacity, Cmd, DeployError, For, ImageRef, Launch, Leftover, LogFile, Network, NodeEvent,
     OpenRequest, Output, Place, Replacement, State, Stream, Usage,
 };
+use crate::host::lock;
 use crate::model::{Digest, Exit, NodeName, PortName};
 
 /// What a program of a fake node does, from its start to its end.
@@ -134,10 +135,6 @@ struct FakeNetwork {
     opened: Instant,
     kept: Arc<Mutex<BTreeMap<String, Arc<FakeNetwork>>>>,
     room: Arc<Semaphore>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

@@ -1,13 +1,14 @@
 //! From a node's output to its log and its events, whatever the backend.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::log::Log;
 use super::{LogFile, NodeEvent, Redactor, Stream};
+use crate::host::lock;
 use crate::model::NodeName;
 
 /// Where a node's lines go.
@@ -36,7 +37,7 @@ impl Sink {
         let at_ms = self.at_ms();
         let lines: Vec<String> = lines.into_iter().map(|line| self.redactor.redact(&line).into_owned()).collect();
         {
-            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut log = lock(&self.log);
             // A full disk is noticed when the network is asked for its excuse.
             let _ = lines.iter().try_for_each(|line| log.line(at_ms, stream, line)).and_then(|()| log.flush());
         }
@@ -47,6 +48,6 @@ impl Sink {
 
     /// The log so far.
     pub fn whole(&self) -> io::Result<LogFile> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).whole()
+        lock(&self.log).whole()
     }
 }

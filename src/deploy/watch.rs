@@ -1,12 +1,13 @@
 //! Follows a network's events, so that others can wait for a line or an exit.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use regex::Regex;
 use tokio::sync::watch;
 
 use super::NodeEvent;
+use crate::host::lock;
 use crate::model::{Exit, NodeName};
 
 /// Lines remembered of a log's beginning, and of its end.
@@ -134,7 +135,7 @@ impl Watch {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<NodeName, Seen>> {
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.nodes)
     }
 }
 

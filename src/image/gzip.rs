@@ -6,14 +6,15 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use sha2::{Digest as _, Sha256};
 
 use super::layer::Written;
 use super::store::Blobs;
+use crate::host::{cores, joined, lock};
 use crate::model::Digest;
 
 /// How many bytes are deflated at once. Another number makes other bytes of the same layer.
@@ -36,7 +37,7 @@ const END: [u8; 2] = [3, 0];
 /// # Errors
 /// Those of `fill`, and when the blob cannot be written.
 pub(crate) fn layer(blobs: &Blobs, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Written> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let (blob, diff) = compress(blobs.write()?, cores.min(THREADS), fill)?;
     let (digest, bytes) = blobs.finish(blob)?;
     Ok(Written { digest, bytes, diff })
@@ -141,7 +142,7 @@ fn deflate_all(queue: &Mutex<Receiver<Job>>) {
     let mut fast = Compress::new(Compression::fast(), false);
     let mut store = Compress::new(Compression::none(), false);
     loop {
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let job = lock(queue).recv();
         let Ok((piece, done)) = job else { return };
         let deflated = is_dense(&mut fast, &piece).and_then(|is_dense| {
             let state = if is_dense { &mut store } else { &mut fast };
@@ -174,10 +175,6 @@ fn deflate(state: &mut Compress, piece: &[u8]) -> io::Result<Vec<u8>> {
             Status::StreamEnd => return Err(io::Error::other("the stream ended early")),
         }
     }
-}
-
-fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 #[cfg(test)]

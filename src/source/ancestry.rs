@@ -97,7 +97,7 @@ impl Ancestry {
             if complete {
                 enough.cancel();
             }
-            (complete, waiter.join().expect("the wait does not panic"))
+            (complete, host::joined(waiter))
         });
         let ended = ended.map_err(GitError::Start)?;
         // The end of the history without every mark means that git gave up on the way.

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::SourceError;
 use super::repository::Repository;
-use crate::host::write_for_now;
+use crate::host::{lock, write_for_now};
 use crate::model::{CommitId, DigestBuilder};
 
 /// What some paths are at a commit.
@@ -59,14 +58,14 @@ impl Repository {
                 facts
             }
         };
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memo = lock(&self.memo);
         memo.insert(key, facts.clone());
         Ok(facts)
     }
 
     /// Remembers what the whole checkout of a commit is, where that was read beside something else.
     pub(super) fn remember_whole(&self, commit: &CommitId, tree: &str, time: i64) {
-        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memo = lock(&self.memo);
         memo.insert((commit.clone(), vec![WHOLE.to_owned()]), Facts::whole(tree, time));
     }
 

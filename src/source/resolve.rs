@@ -9,6 +9,7 @@ use super::repository::Repository;
 use super::revision::Opened;
 use super::tags::Pattern;
 use super::wanted::{Work, candidate, is_unknown, lines_for, list, mention_all, pin_all};
+use crate::host::joined;
 use crate::model::{CommitId, SourceName, Version, VersionId};
 use crate::spec::{EXTERNAL, Source, Spec};
 
@@ -135,7 +136,7 @@ fn open_all(spec: &Spec, options: &Options<'_>) -> Vec<Result<(Opened, Vec<Strin
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             spec.sources.iter().map(|(name, source)| scope.spawn(|| open(name, source, options))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("opening a source does not panic")).collect()
+        threads.into_iter().map(joined).collect()
     })
 }
 

@@ -16,7 +16,7 @@ use super::survey::{ImagePlan, Survey};
 use super::wanted::{Image, ImageOf, Images, Wanted};
 use super::{SweepError, chain};
 use crate::event::{BuildEnd, Event};
-use crate::host::Cancel;
+use crate::host::{Cancel, cores};
 use crate::image::registry::Patience;
 use crate::image::{self, BuildError, Builder, Built, Input, Layout, Site};
 use crate::model::{BuildRecord, BuildResult, Digest, RoleName, Unbuilt, VersionId};
@@ -49,7 +49,7 @@ pub struct BuildRequest<'a> {
 /// # Errors
 /// When records cannot be written. A build that fails is a result and no error.
 pub async fn build(request: &BuildRequest<'_>, survey: &Survey, store: &mut Store) -> Result<Builded, SweepError> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = cores();
     let publisher = Publisher::of(request.spec, request.host, Patience::SHORT).unwrap_or_else(|error| {
         // Whoever showed events is gone: nobody is to be told.
         let _ = request.events.send(Event::Note(not_asked(&error)));

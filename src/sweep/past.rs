@@ -2,10 +2,11 @@
 //! the evidence that was there then.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
-use std::thread::{self, ScopedJoinHandle};
+use std::collections::BTreeMap;
+use std::thread;
 
 use super::perform::Outcome;
+use crate::host::{cores, joined};
 use crate::model::{Attempt, Cell, Digest, Overlay, Question, SweepId, SweepRecord};
 use crate::record::{Reader, RecordError, Store};
 use crate::verdict::{self, Decision};
@@ -162,39 +163,27 @@ impl<'a> Records<'a> {
             }
         }
         asked.reverse();
-        let attempts = &*self.attempts;
-        let mut pasts: Vec<Option<Past>> = Vec::new();
         // A quiet night asks the same and finds nothing new: it is not judged again, and gets what the one before it
         // came to. The others are judged beside each other.
-        thread::scope(|scope| {
-            let cores = thread::available_parallelism().map_or(1, usize::from);
-            let mut running = VecDeque::new();
-            for (place, (record, question)) in asked.iter().enumerate() {
-                pasts.push(None);
-                if place > 0 && self.is_quiet(record, asked[place - 1].0) {
-                    continue;
-                }
-                if running.len() == cores
-                    && let Some((place, handle)) = running.pop_front()
-                {
-                    pasts[place] = Some(joined(handle));
-                }
-                running.push_back((
-                    place,
-                    scope.spawn(move || {
-                        let seen: Vec<_> = attempts.iter().filter_map(|attempt| seen(record, attempt)).collect();
-                        judged(record, question.clone(), &seen)
-                    }),
-                ));
-            }
-            for (place, handle) in running {
-                pasts[place] = Some(joined(handle));
-            }
-        });
+        let is_quiet = |place: usize| place > 0 && self.is_quiet(asked[place].0, asked[place - 1].0);
+        let loud: Vec<usize> = (0..asked.len()).filter(|place| !is_quiet(*place)).collect();
+        let attempts = &*self.attempts;
+        let judge = |place: usize| {
+            let (record, question) = &asked[place];
+            let seen: Vec<_> = attempts.iter().filter_map(|attempt| seen(record, attempt)).collect();
+            judged(record, question.clone(), &seen)
+        };
+        let mut judgements = BTreeMap::new();
+        for some in loud.chunks(cores()) {
+            thread::scope(|scope| {
+                let threads: Vec<_> = some.iter().map(|place| (*place, scope.spawn(|| judge(*place)))).collect();
+                judgements.extend(threads.into_iter().map(|(place, thread)| (place, joined(thread))));
+            });
+        }
         let mut told: Vec<Past> = Vec::new();
-        for ((record, _), past) in asked.iter().zip(pasts) {
+        for (place, (record, _)) in asked.iter().enumerate() {
             let same = || told.last().map(|past| Past { record: (*record).clone(), ..past.clone() });
-            told.extend(past.or_else(same));
+            told.extend(judgements.remove(&place).or_else(same));
         }
         told
     }
@@ -226,10 +215,6 @@ fn judged(record: &SweepRecord, question: Question, seen: &[Cow<'_, Attempt>]) -
     }
     let overlays = verdict::overlay(&decision.verdicts, &question.known);
     Past { record: record.clone(), question, decision, overlays }
-}
-
-fn joined<T>(handle: ScopedJoinHandle<'_, T>) -> T {
-    handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// An attempt as a sweep saw it: its own as it is, and of one before it what is carried over.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bollard::Docker;
 use bollard::auth::DockerCredentials;
@@ -20,6 +20,7 @@ use super::archive::Owner;
 use super::container::DIR;
 use super::engine::{Engine, failed, status, told};
 use crate::deploy::{DeployError, ImageRef};
+use crate::host::{done, lock};
 use crate::model::{Digest, DigestBuilder};
 
 /// Bytes that are given to Docker at once.
@@ -142,7 +143,7 @@ impl Images {
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeMap<String, Facts>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 
     async fn fetch(&self, image: &ImageRef, parts: &[(ImageRef, String)], name: String) -> Result<Facts, DeployError> {
@@ -260,7 +261,7 @@ impl Images {
             let answer = if candidate.starts_with(&format!("{DIR}/")) {
                 Answer::default()
             } else {
-                let mut programs = self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut programs = lock(&self.programs);
                 Arc::clone(programs.entry((image.name.clone(), candidate.clone())).or_default())
             };
             match answer.get_or_try_init(|| self.look(container, &candidate)).await? {
@@ -344,13 +345,7 @@ fn piped(
     let stream = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|item| (item, receiver))
     });
-    let written = async move {
-        match written.await {
-            Ok(done) => done,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    };
-    (stream.boxed(), written)
+    (stream.boxed(), async move { done(written.await) })
 }
 
 fn broken(error: &(dyn std::error::Error + 'static)) -> bool {

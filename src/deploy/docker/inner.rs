@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use bollard::body_full;
@@ -22,6 +22,7 @@ use super::node::{Node, Running, pump};
 use super::record::{NodeRecord, Owner, Record};
 use super::run::{self, Heard, Said, refused};
 use crate::deploy::{Cmd, DeployError, Launch, NodeEvent, Output, Pace};
+use crate::host::{done, lock};
 use crate::model::{Exit, NodeName};
 
 /// How long a node's last lines get to arrive after it exited.
@@ -82,16 +83,13 @@ pub fn labels(state: &str, record: &Record) -> HashMap<String, String> {
 
 /// Runs work that goes on when whoever asked for it goes away: nothing is left half made.
 pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    done(tokio::spawn(work).await)
 }
 
 impl Inner {
     /// What is on disk about it.
     pub fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.record)
     }
 
     /// A node.

@@ -49,6 +49,7 @@ use super::sink::Sink;
 use super::{
     Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, OpenRequest, Redactor,
 };
+use crate::host::{cores, remove_tree};
 use crate::model::NodeName;
 
 /// How many subnets are tried when others take them at the same moment.
@@ -93,7 +94,7 @@ impl DockerBackend {
         let engine = Engine::new(config.socket.as_deref());
         let images = Arc::new(Images::new(engine.clone(), config.images.clone(), &state));
         let owner = Arc::new(Owner::new(&dir)?);
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         let gate = Arc::new(Semaphore::new(cores * STARTS_PER_CORE));
         Ok(Self { dir, range: config.range, engine, images, state, owner, gate })
     }
@@ -213,7 +214,7 @@ impl DockerBackend {
     async fn remove(&self, id: &str) -> Result<(), DeployError> {
         let dir = self.network_dir(id)?;
         Found::look(&self.engine, &self.state, Some(id)).await?.remove(&self.engine).await?;
-        crate::host::remove_tree(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))
+        remove_tree(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))
     }
 }
 
@@ -242,7 +243,7 @@ impl Backend for DockerBackend {
     }
 
     fn capacity(&self) -> Capacity {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         Capacity { cores, memory: proc::available_memory() }
     }
 

@@ -25,6 +25,7 @@ use crate::deploy::process::path_components;
 use crate::deploy::{
     Cmd, DeployError, For, Launch, LogFile, Network, Output, Place, Replacement, State, Stream, Usage,
 };
+use crate::host::{blocking, remove_tree};
 use crate::model::{NodeName, PortName};
 
 /// What of an archive is no file: headers and the end.
@@ -233,8 +234,7 @@ async fn close(inner: Arc<Inner>) -> Result<(), DeployError> {
             inner.engine.remove_network(&network).await?;
         }
         let dir = inner.dir.clone();
-        let removed = tokio::task::spawn_blocking(move || crate::host::remove_tree(&dir)).await;
-        let removed = removed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+        let removed = blocking(move || remove_tree(&dir)).await;
         removed.map_err(DeployError::io(format!("remove {}", inner.dir.display())))
     };
     let closed = closing.await;
@@ -320,7 +320,7 @@ impl Drop for DockerNetwork {
         let (engine, state, id) = (inner.engine.again(), inner.state.clone(), inner.id.clone());
         let removed = std::thread::spawn(move || remove_now(&engine, &state, &id)).join();
         if matches!(removed, Ok(true)) {
-            let _ = crate::host::remove_tree(&inner.dir);
+            let _ = remove_tree(&inner.dir);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One node of a network of containers, and the container that it is while it runs.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use bollard::container::LogOutput;
 use futures_util::StreamExt;
@@ -12,6 +12,7 @@ use super::run::Said;
 use crate::deploy::Stream;
 use crate::deploy::log::Lines;
 use crate::deploy::sink::Sink;
+use crate::host::lock;
 use crate::model::Exit;
 
 /// One node.
@@ -60,7 +61,7 @@ impl Node {
 
     /// What is known of it, also after a task panicked: nothing in it is left half changed.
     pub fn now(&self) -> MutexGuard<'_, Now> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

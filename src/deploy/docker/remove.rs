@@ -6,6 +6,7 @@ use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOption
 
 use super::engine::{Engine, failed, label, labelled};
 use crate::deploy::DeployError;
+use crate::host::done;
 
 /// How many things are removed at once.
 const AT_ONCE: usize = 16;
@@ -97,10 +98,10 @@ pub async fn at_once<T: Send + 'static, F: Future<Output = Result<(), DeployErro
 ) -> Result<(), DeployError> {
     let mut tasks = tokio::task::JoinSet::new();
     let mut result = Ok(());
-    let mut keep = |done: Result<Result<(), DeployError>, tokio::task::JoinError>| {
-        let done = done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+    let mut keep = |ended: Result<Result<(), DeployError>, tokio::task::JoinError>| {
+        let ended = done(ended);
         if result.is_ok() {
-            result = done;
+            result = ended;
         }
     };
     for item in all {

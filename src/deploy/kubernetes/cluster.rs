@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::names::Names;
 use crate::deploy::{Capacity, DeployError, ImageRef};
+use crate::host::blocking;
 
 /// Gives the reference by which the cluster pulls an image, and makes sure that it is there: `registry/name@sha256:…`.
 pub type Publish = Arc<dyn Fn(&ImageRef) -> Result<String, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
@@ -151,10 +152,7 @@ pub async fn published(
         let parts = parts.iter().map(|(part, path)| Ok((reference(part)?, path.clone())));
         Ok((image, parts.collect::<Result<Vec<_>, DeployError>>()?))
     };
-    match tokio::task::spawn_blocking(publish).await {
-        Ok(result) => result,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
+    blocking(publish).await
 }
 
 /// A cluster that answers.

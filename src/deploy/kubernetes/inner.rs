@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -28,6 +28,7 @@ use super::objects::{CONTAINER, Files, NodeObjects};
 use super::pod::{PodState, TroubleKind, state};
 use super::record::Head;
 use crate::deploy::{DeployError, NodeEvent};
+use crate::host::lock;
 use crate::model::{Exit, NodeName};
 
 /// How long a node's last lines get to arrive.
@@ -48,11 +49,6 @@ pub type Watched<K> = BTreeMap<String, Arc<K>>;
 
 /// Every pod of a network.
 pub type Pods = Watched<Pod>;
-
-/// What a mutex guards, also after a task panicked: nothing here is left half changed.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What the tasks of a network share.
 pub struct Inner {

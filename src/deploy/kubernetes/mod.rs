@@ -54,7 +54,7 @@ use tokio::sync::{mpsc, watch};
 
 use cluster::{Cluster, failed, published};
 pub use cluster::{KubernetesConfig, Publish, Reach};
-use inner::{Inner, lock, watch_objects};
+use inner::{Inner, watch_objects};
 pub use jobs::{JobEnd, JobEvent, JobRequest, Jobs};
 use names::{HEAD, MANAGED_BY, Names, RUN, SITE, site, site_of};
 use network::KubernetesNetwork;
@@ -69,6 +69,7 @@ use super::{
     Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, NodeRequest, OpenRequest,
     Redactor,
 };
+use crate::host::lock;
 use crate::model::NodeName;
 use crate::spec::Resources;
 

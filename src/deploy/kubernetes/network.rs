@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use super::agent::{Agent, AgentError, CHUNK, millis, number};
 use super::cluster::{Reach, failed, published, trouble};
 use super::forward::Forward;
-use super::inner::{Inner, lock};
+use super::inner::Inner;
 use super::node::Running;
 use super::objects::{self, Files, OBJECT_BYTES};
 use super::pod::PodState;
@@ -23,6 +23,7 @@ use crate::deploy::process::path_components;
 use crate::deploy::{
     Cmd, DeployError, For, Launch, LaunchFile, LogFile, Network, Output, Place, Replacement, State, Usage,
 };
+use crate::host::lock;
 use crate::model::{NodeName, PortName};
 
 /// How long what the agent does at once may take.

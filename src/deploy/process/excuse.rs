@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
-use super::network::{Inner, lock};
+use super::network::Inner;
 use super::{addresses, proc};
 use crate::deploy::DeployError;
+use crate::host::lock;
 use crate::model::NodeName;
 
 /// Free space below which a disk is full.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::files;
 use super::proc::Identity;
 use super::record::own_dir;
 use crate::deploy::{DeployError, ImageRef};
+use crate::host::lock;
 use crate::model::{Digest, NodeName};
 
 /// Unpacks the image of a manifest into a directory that is there and empty.
@@ -36,7 +37,7 @@ impl Images {
 
     /// Unpacks an image unless it is there. What is there under its name is whole: it is unpacked aside and renamed.
     pub fn ensure(&self, image: &ImageRef) -> Result<(), DeployError> {
-        let _one = self.one.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.one);
         let target = self.path(image);
         if target.is_dir() {
             return Ok(());

@@ -32,7 +32,7 @@ use addresses::Registry;
 pub(super) use files::components as path_components;
 use images::Images;
 pub use images::Unpack;
-use network::{Inner, ProcessNetwork, blocking, make_dirs};
+use network::{Inner, ProcessNetwork, make_dirs};
 use node::{Node, Running};
 pub(super) use proc::{Identity, boot};
 use reap::Tracker;
@@ -44,6 +44,7 @@ use super::{
     Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, NodeRequest, OpenRequest,
     Redactor,
 };
+use crate::host::{blocking, cores};
 use crate::model::NodeName;
 use crate::spec::Resources;
 
@@ -182,7 +183,7 @@ impl Backend for ProcessBackend {
     }
 
     fn capacity(&self) -> Capacity {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let cores = cores();
         Capacity { cores, memory: proc::available_memory() }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ use super::run;
 use crate::deploy::{
     Cmd, DeployError, For, Launch, LogFile, Network, NodeEvent, Output, Place, Replacement, State, Usage,
 };
+use crate::host::{blocking, lock};
 use crate::model::{Exit, NodeName, PortName};
 
 /// How long a node's last lines get to arrive after it exited.
@@ -63,19 +64,6 @@ pub struct Inner {
     pub adopted: bool,
     /// Whether it is gone.
     pub closed: AtomicBool,
-}
-
-/// What a mutex guards, also after a task panicked: nothing here is left half changed.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs what blocks (the process table, the file system) beside the tasks.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    }
 }
 
 impl Inner {

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::proc::{self, Identity, Proc};
+use crate::host::lock;
 
 /// The variable that every process of a network carries: `<sweep>/<attempt>/<node>`.
 pub const LABEL: &str = "SKEW_LABEL";
@@ -83,7 +84,7 @@ impl Tracker {
 
     /// Remembers a process that was just started, or is named in the network's records.
     pub fn remember(&self, id: Identity, node: &str) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).members.insert(id, node.to_owned());
+        lock(&self.seen).members.insert(id, node.to_owned());
     }
 
     /// Everything alive that belongs to the network.
@@ -94,7 +95,7 @@ impl Tracker {
     fn scan(&self) -> Vec<Member> {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         let table = proc::all();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let mut found: BTreeMap<i32, Member> = BTreeMap::new();
         let mut others = Vec::new();
         for proc in table.into_iter().filter(|proc| proc.id.pid != own) {
