@@ -58,7 +58,10 @@ async fn check_cells(browser: &Browser, model: &Model) {
                 }
             }
         }
-        expected += check.sets.len();
+        for set in &check.sets {
+            assert_eq!(shown[expected][0], Some(set.id.to_string()), "{}", set.cell);
+            expected += 1;
+        }
     }
     assert_eq!(shown.len(), expected);
 }
