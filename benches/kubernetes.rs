@@ -70,7 +70,7 @@ fn applied(ground: &Ground, image: &ImageRef, out: &Path) -> Duration {
     let node = |index: usize| RenderNode {
         name: name(&format!("a-{index}")),
         version: VersionId::new("v1"),
-        image: format!("{}/skew-tests/fake@{}", ground.site.registry, image.manifest),
+        image: ground.reference(image),
         parts: Vec::new(),
         ports: BTreeMap::from([(PortName::new("api").expect("a name"), 7001)]),
         resources: Resources::default(),

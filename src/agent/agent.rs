@@ -5,15 +5,20 @@
 //! a ConfigMap that is mounted (it is that small), and asked by `exec`:
 //!
 //! - `agent run [-n FILES] [-a ADDRESS] -- PROGRAM ARGUMENTS…` is what a node's container starts. It puts the config files
-//!   in place, waits until the node's address leads to it, and becomes the program: same process, nothing stays in between. When the kubelet restarts the container, it waits
-//!   instead: a node that is dead stays dead until skew starts it.
+//!   in place, waits until the node's address leads to it, and becomes the program: same process, nothing stays in
+//!   between. When the kubelet restarts the container, it waits instead: a node that is dead stays dead until skew
+//!   starts it.
 //! - `agent hold` does nothing, for a pod beside a stopped node.
 //! - `agent open` lets everybody write in the node's directory: a new volume is root's, and a node may be somebody else.
 //! - `agent copy FROM TO` copies the files of an image, to mount it into another.
-//! - `agent serve` reads one request from its input, does it, and writes one answer.
+//! - `agent serve` writes which pod it is in, reads one request from its input, does it, and writes one answer.
 //!
 //! A request and an answer are lists of byte strings: their number, then each with its length before it, all numbers as
 //! four bytes, lowest first. An answer's first string is `ok`, or a word for what went wrong and then the details.
+//!
+//! Before that comes the unique id of its pod. A kubelet before Kubernetes 1.26 goes by the pod's name, and may find one
+//! that had it before and has not quite ended (<https://github.com/kubernetes/kubernetes/pull/113041>): who hears another
+//! id asks for nothing.
 //!
 //! It is built by skew's build script with no library but `core` and `alloc`, so that it is static on every machine.
 #![no_std]
@@ -45,6 +50,9 @@ pub const ELOOP: i32 = 40;
 /// Where the pod's volumes are.
 pub const RUN: &str = "/.skew/run";
 pub const HOME: &str = "/skew";
+
+/// The variable that the cluster sets to the pod's unique id.
+const POD: &[u8] = b"SKEW_POD=";
 
 pub fn result(value: isize) -> Result<usize> {
     if value < 0 { Err(-(value as i32)) } else { Ok(value as usize) }
@@ -161,9 +169,10 @@ pub fn at(strings: &[Bytes], index: usize) -> &[u8] {
     strings.get(index).map_or(&[], Vec::as_slice)
 }
 
-fn serve(env: Vec<Bytes>) -> i32 {
+fn serve(own: &[u8], env: Vec<Bytes>) -> i32 {
     // Who does not read what a command writes to it must not end the agent.
     nodes::block_pipe_signal(true);
+    answer(&[own.to_vec()]);
     let done = request().and_then(|request| {
         let strings = request.get(1..).unwrap_or_default();
         match at(&request, 0) {
@@ -188,9 +197,11 @@ fn serve(env: Vec<Bytes>) -> i32 {
 }
 
 pub fn main(args: &mut dyn Iterator<Item = &'static [u8]>, env: &mut dyn Iterator<Item = &'static [u8]>) -> i32 {
-    let env: Vec<Bytes> = env.map(<[u8]>::to_vec).collect();
+    // What tells the pod is no business of the node's program.
+    let (own, env): (Vec<Bytes>, Vec<Bytes>) = env.map(<[u8]>::to_vec).partition(|pair| pair.starts_with(POD));
+    let own = own.first().map_or(&[][..], |pair| &pair[POD.len()..]);
     match args.nth(1) {
-        Some(b"serve") => serve(env),
+        Some(b"serve") => serve(own, env),
         Some(b"run") => nodes::run(args, env),
         Some(b"hold") => nodes::hold(),
         Some(b"open") => i32::from(files::open_home().is_err()),

@@ -29,6 +29,7 @@ pub fn lacks(test: &str, tool: &str) -> bool {
 }
 
 /// Where the cluster of the tests is, and the registry that it pulls from.
+#[derive(Clone)]
 pub struct Site {
     /// With no right but those that skew needs.
     pub kubeconfig: PathBuf,

@@ -1,7 +1,7 @@
 //! Talks to the agent in a pod: see `src/agent/agent.rs` for what it is and why.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, AttachParams};
@@ -17,6 +17,11 @@ pub const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent"));
 const SLACK: Duration = Duration::from_secs(30);
 /// Bytes sent at once into a file.
 pub const CHUNK: usize = 1 << 20;
+/// How long a kubelet is left alone that has found another pod of the same name.
+const AGAIN: Duration = Duration::from_millis(100);
+/// How long a container may not be found, or end before it says which pod it is in: what is left of the pod before it
+/// may have been found instead.
+const UNFOUND: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,9 @@ pub enum AgentError {
     /// The pod, or its container, is not there.
     #[error("reach the pod: {0}")]
     Unreachable(String),
+    /// The cluster kept finding a pod that had the same name before.
+    #[error("reach the pod: another one of its name has not ended")]
+    Other,
     /// The container ended before it answered.
     #[error("read the agent's answer: {0}")]
     Garbled(String),
@@ -40,8 +48,10 @@ pub enum AgentError {
 pub struct Agent {
     /// The pods of its namespace.
     pub pods: Api<Pod>,
-    /// The pod.
+    /// The pod's name.
     pub pod: String,
+    /// Its unique id: who is meant, whomever the cluster finds by that name.
+    pub uid: String,
 }
 
 fn encode(strings: &[&[u8]]) -> Vec<u8> {
@@ -73,8 +83,18 @@ impl Agent {
     /// Sends a request and reads its answer; `ok` is taken off it, other words stay.
     pub async fn ask(&self, request: &[&[u8]], within: Duration, limit: usize) -> Result<Vec<Vec<u8>>, AgentError> {
         let within = within + SLACK;
-        let answer = tokio::time::timeout(within, self.exchange(request, limit)).await;
-        let mut answer = answer.map_err(|_| AgentError::Late(within))??;
+        let begun = Instant::now();
+        let mut answer = loop {
+            let left = within.saturating_sub(begun.elapsed());
+            match tokio::time::timeout(left, self.exchange(request, limit)).await {
+                // Nothing was asked of anybody.
+                Ok(Err(AgentError::Other)) if begun.elapsed() < within => {}
+                Ok(Err(AgentError::Unreachable(_))) if begun.elapsed() < UNFOUND.min(within) => {}
+                Ok(answer) => break answer?,
+                Err(_) => return Err(AgentError::Late(within)),
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
         match answer.first().map(Vec::as_slice) {
             Some(b"ok") => {
                 answer.remove(0);
@@ -93,31 +113,37 @@ impl Agent {
             return Err(AgentError::Garbled("no streams".to_owned()));
         };
         let status = attached.take_status();
-        // It answers early when it refuses, so both ways at once; the input stays open: its end would end the session.
-        let request = encode(request);
-        let send = async {
-            let _ = stdin.write_all(&request).await;
-            std::future::pending::<()>().await;
+        let heard = async {
+            let own = decode(&mut stdout, 4096).await.map_err(|error| (error, false))?;
+            if own.first().is_none_or(|uid| uid != self.uid.as_bytes()) {
+                return Ok(None);
+            }
+            // It answers early when it refuses, so both ways at once; the input stays open: its end would end the session.
+            let request = encode(request);
+            let send = async {
+                let _ = stdin.write_all(&request).await;
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                answer = decode(&mut stdout, limit) => answer.map(Some).map_err(|error| (error, true)),
+                () = send => Ok(None),
+            }
         };
-        let answer = tokio::select! {
-            answer = decode(&mut stdout, limit) => answer,
-            () = send => Ok(Vec::new()),
-        };
-        match answer {
+        let (error, is_asked) = match heard.await {
             Ok(answer) => {
                 attached.abort();
-                Ok(answer)
+                return answer.ok_or(AgentError::Other);
             }
-            Err(error) => {
-                let said = match status {
-                    Some(status) => tokio::time::timeout(Duration::from_secs(1), status).await.ok().flatten(),
-                    None => None,
-                };
-                let said = said.and_then(|status| status.message).filter(|message| !message.is_empty());
-                attached.abort();
-                Err(AgentError::Garbled(said.unwrap_or_else(|| error.to_string())))
-            }
-        }
+            Err(error) => error,
+        };
+        let said = match status {
+            Some(status) => tokio::time::timeout(Duration::from_secs(1), status).await.ok().flatten(),
+            None => None,
+        };
+        let said = said.and_then(|status| status.message).filter(|message| !message.is_empty());
+        attached.abort();
+        let words = said.unwrap_or_else(|| error.to_string());
+        Err(if is_asked { AgentError::Garbled(words) } else { AgentError::Unreachable(words) })
     }
 
     /// Runs a command.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -140,9 +140,9 @@ impl Inner {
         self.cluster.api(&self.names.namespace)
     }
 
-    /// The agent in a pod.
-    pub fn agent(&self, pod: &str) -> Agent {
-        Agent { pods: self.api(), pod: pod.to_owned() }
+    /// The agent in a node's pod.
+    pub fn agent(&self, running: &Running) -> Agent {
+        Agent { pods: self.api(), pod: running.pod.clone(), uid: running.uid.clone() }
     }
 
     /// The objects of a node at its present run.
@@ -356,13 +356,14 @@ impl Inner {
     /// The pod beside a stopped node, made when it is not there. The caller has the node's turn.
     pub async fn beside(&self, name: &NodeName) -> Result<Agent, DeployError> {
         let node = self.node(name)?;
-        if let Some(pod) = lock(&node.beside).clone() {
-            return Ok(self.agent(&pod));
+        if let Some(agent) = lock(&node.beside).clone() {
+            return Ok(agent);
         }
         let pod = format!("{}-beside", self.names.node(name));
         let made = self.with_objects(name, Files::default(), |objects| objects.beside(&pod))?;
-        self.put_beside(name, &pod, &made).await?;
-        if let Err(AgentError::Errno(error)) = self.agent(&pod).ask(&[b"dirs"], OWN_WORDS, 4096).await
+        let uid = self.put_beside(name, &pod, &made).await?;
+        let agent = Agent { pods: self.api(), pod: pod.clone(), uid };
+        if let Err(AgentError::Errno(error)) = agent.ask(&[b"dirs"], OWN_WORDS, 4096).await
             && error.kind() == std::io::ErrorKind::PermissionDenied
         {
             let opened = self.open_volume(name).await;
@@ -371,8 +372,8 @@ impl Inner {
             }
             opened?;
         }
-        *lock(&node.beside) = Some(pod.clone());
-        Ok(self.agent(&pod))
+        *lock(&node.beside) = Some(agent.clone());
+        Ok(agent)
     }
 
     /// Lets whoever a node's image says that it is write in its directory: a new volume is root's. The caller has the
@@ -396,19 +397,19 @@ impl Inner {
         if opened { Ok(()) } else { Err(trouble(format!("make the directory of {name}"), words)) }
     }
 
-    /// Puts a pod beside a node that stays.
-    async fn put_beside(&self, name: &NodeName, pod: &str, made: &Pod) -> Result<(), DeployError> {
+    /// Puts a pod beside a node that stays; its unique id.
+    async fn put_beside(&self, name: &NodeName, pod: &str, made: &Pod) -> Result<String, DeployError> {
         let stays = match self.create_beside(name, pod, made).await {
-            Ok(PodState::Running) => return Ok(()),
-            Ok(state) => trouble(format!("make a pod beside {name}"), format!("it did not stay: {state:?}")),
+            Ok((uid, PodState::Running)) => return Ok(uid),
+            Ok((_, state)) => trouble(format!("make a pod beside {name}"), format!("it did not stay: {state:?}")),
             Err(error) => error,
         };
         let _ = self.remove_pod(pod).await;
         Err(stays)
     }
 
-    /// Makes a pod beside a node, and waits until it has begun.
-    async fn create_beside(&self, name: &NodeName, pod: &str, made: &Pod) -> Result<PodState, DeployError> {
+    /// Makes a pod beside a node, and waits until it has begun; its unique id and what it is at.
+    async fn create_beside(&self, name: &NodeName, pod: &str, made: &Pod) -> Result<(String, PodState), DeployError> {
         let action = format!("make a pod beside {name}");
         let mut tries = 0;
         loop {
@@ -423,14 +424,14 @@ impl Inner {
             }
         }
         let run = self.node(name)?.run.load(Ordering::SeqCst);
-        self.begun(name, pod, run).await.map(|(_, state)| state)
+        self.begun(name, pod, run).await
     }
 
     /// Removes the pod beside a node. The caller has the node's turn.
     pub async fn nothing_beside(&self, name: &NodeName) -> Result<(), DeployError> {
-        let pod = lock(&self.node(name)?.beside).take();
-        match pod {
-            Some(pod) => self.remove_pod(&pod).await,
+        let agent = lock(&self.node(name)?.beside).take();
+        match agent {
+            Some(agent) => self.remove_pod(&agent.pod).await,
             None => Ok(()),
         }
     }

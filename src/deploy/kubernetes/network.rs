@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::agent::{Agent, AgentError, CHUNK, millis, number};
 use super::cluster::{Reach, failed, published, trouble};
-use super::forward::Forward;
+use super::forward::{Forward, Way};
 use super::inner::Inner;
 use super::node::Running;
 use super::objects::{self, Files, OBJECT_BYTES};
@@ -62,11 +62,11 @@ impl KubernetesNetwork {
     async fn any_agent(&self, name: &NodeName) -> Result<Agent, DeployError> {
         let inner = &self.0;
         if let Some(running) = inner.running(name)? {
-            return Ok(inner.agent(&running.pod));
+            return Ok(inner.agent(&running));
         }
         let _turn = inner.node(name)?.turn.lock().await;
         match inner.running(name)? {
-            Some(running) => Ok(inner.agent(&running.pod)),
+            Some(running) => Ok(inner.agent(&running)),
             None => inner.beside(name).await,
         }
     }
@@ -130,7 +130,7 @@ impl KubernetesNetwork {
         let within = millis(QUICK * 3); // the agent waits for the node's address first
         let deadline = Instant::now() + QUICK * 3;
         let refused = loop {
-            match inner.agent(&running.pod).ask(&[b"started", within.as_bytes()], QUICK * 3, 8192).await {
+            match inner.agent(running).ask(&[b"started", within.as_bytes()], QUICK * 3, 8192).await {
                 Ok(answer) => match answer.first().map(Vec::as_slice) {
                     Some(b"refused") => {
                         let what = answer.get(2).map(|what| String::from_utf8_lossy(what).into_owned());
@@ -202,7 +202,7 @@ impl Network for KubernetesNetwork {
         running.ask();
         let (signal, grace_ms) = (lock(&node.record).stop.to_string(), millis(grace));
         let request: [&[u8]; 3] = [b"stop", signal.as_bytes(), grace_ms.as_bytes()];
-        let stopped = inner.agent(&running.pod).ask(&request, grace + QUICK, 4096).await;
+        let stopped = inner.agent(&running).ask(&request, grace + QUICK, 4096).await;
         // With the container's first process the runtime ends the others, the agent among them: it may not get to
         // answer. The cluster tells the end then.
         let is_over = stopped.is_ok_and(|answer| answer.is_empty()) || inner.is_over(&running, OWN_WORDS).await;
@@ -255,7 +255,7 @@ impl Network for KubernetesNetwork {
     async fn exec(&self, name: &NodeName, cmd: &Cmd) -> Result<Output, DeployError> {
         let action = "run a command in";
         let running = self.0.must_run(action, name)?;
-        self.0.agent(&running.pod).run(cmd).await.map_err(|error| match self.0.running(name) {
+        self.0.agent(&running).run(cmd).await.map_err(|error| match self.0.running(name) {
             // It ended meanwhile.
             Ok(None) => DeployError::State { action, node: name.clone(), is: "not running" },
             _ => asked(format!("{action} {name}"))(error),
@@ -308,7 +308,7 @@ impl Network for KubernetesNetwork {
 
     async fn usage(&self, name: &NodeName) -> Result<Option<Usage>, DeployError> {
         let Some(running) = self.0.running(name)? else { return Ok(None) };
-        let answer = self.0.agent(&running.pod).ask(&[b"usage"], QUICK, 4096).await;
+        let answer = self.0.agent(&running).ask(&[b"usage"], QUICK, 4096).await;
         let answer = answer.map_err(asked(format!("ask what {name} uses")))?;
         let text = |index: usize| answer.get(index).map(|text| String::from_utf8_lossy(text).into_owned());
         let figure = |index| text(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
@@ -329,8 +329,14 @@ impl Network for KubernetesNetwork {
         if let Some(forward) = lock(&node.forwards).get(&number) {
             return Ok(forward.at);
         }
+        let (weak, own) = (Arc::downgrade(inner), name.clone());
+        let agent = move || {
+            let inner = weak.upgrade()?;
+            let running = inner.running(&own).ok().flatten()?;
+            Some(inner.agent(&running))
+        };
         let pod = format!("{}-0", inner.names.node(name));
-        let forward = Forward::open(inner.api(), pod, number).await;
+        let forward = Forward::open(Way { pods: inner.api(), pod, port: number, agent }).await;
         let forward = forward.map_err(DeployError::io(format!("lead to the port {port} of {name}")))?;
         Ok(lock(&node.forwards).entry(number).or_insert(forward).at)
     }
@@ -345,7 +351,7 @@ impl Network for KubernetesNetwork {
         let running = inner.must_run("dial", name).map_err(|error| error.chain())?;
         let (number, ms) = (peer.port().to_string(), millis(within));
         let request: [&[u8]; 3] = [b"dial", number.as_bytes(), ms.as_bytes()];
-        let answer = inner.agent(&running.pod).ask(&request, within, 4096).await;
+        let answer = inner.agent(&running).ask(&request, within, 4096).await;
         answer.map(|_| ()).map_err(|error| format!("port {port} ({peer}): {error}"))
     }
 
@@ -363,7 +369,7 @@ impl Network for KubernetesNetwork {
         let running: Vec<Running> = inner.nodes.values().filter_map(|node| lock(&node.running).clone()).collect();
         let kill = running.iter().map(|running| {
             running.ask();
-            let agent = inner.agent(&running.pod);
+            let agent = inner.agent(running);
             async move { agent.ask(&[b"stop", b"9", b"0"], QUICK, 4096).await }
         });
         // Who cannot be asked ends with its pod.
@@ -453,7 +459,7 @@ impl KubernetesNetwork {
     ) -> Result<(), DeployError> {
         let running = self.0.must_run(action, name)?;
         let number = signal.as_raw().to_string();
-        let answer = self.0.agent(&running.pod).ask(&[b"all", number.as_bytes()], QUICK, 4096).await;
+        let answer = self.0.agent(&running).ask(&[b"all", number.as_bytes()], QUICK, 4096).await;
         answer.map(|_| ()).map_err(asked(format!("{action} {name}")))
     }
 }

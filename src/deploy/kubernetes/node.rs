@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::agent::Agent;
 use super::forward::Forward;
 use super::record::NodeRecord;
 use crate::deploy::sink::Sink;
@@ -28,7 +29,7 @@ pub struct Node {
     /// Its pod, while its process runs.
     pub running: Mutex<Option<Running>>,
     /// The pod beside it, while there is one.
-    pub beside: Mutex<Option<String>>,
+    pub beside: Mutex<Option<Agent>>,
     /// What of the cluster explains its last failure, in words.
     pub trouble: Mutex<Option<String>>,
     /// The ways to its ports.

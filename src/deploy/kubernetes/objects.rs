@@ -7,10 +7,10 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetUpdateStrategy};
 use k8s_openapi::api::core::v1::{
     ConfigMap, ConfigMapProjection, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar,
-    KeyToPath, LocalObjectReference, PersistentVolumeClaim, PersistentVolumeClaimSpec,
-    PersistentVolumeClaimVolumeSource, Pod, PodSpec, PodTemplateSpec, ProjectedVolumeSource, ResourceRequirements,
-    Secret, SecretProjection, SecretVolumeSource, SecurityContext, Service, ServicePort, ServiceSpec, Volume,
-    VolumeMount, VolumeProjection, VolumeResourceRequirements,
+    EnvVarSource, KeyToPath, LocalObjectReference, ObjectFieldSelector, PersistentVolumeClaim,
+    PersistentVolumeClaimSpec, PersistentVolumeClaimVolumeSource, Pod, PodSpec, PodTemplateSpec, ProjectedVolumeSource,
+    ResourceRequirements, Secret, SecretProjection, SecretVolumeSource, SecurityContext, Service, ServicePort,
+    ServiceSpec, Volume, VolumeMount, VolumeProjection, VolumeResourceRequirements,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -179,6 +179,13 @@ fn env(pairs: &BTreeMap<String, String>) -> Vec<EnvVar> {
     pairs.iter().map(var).collect()
 }
 
+/// Tells the agent which pod it is in; it keeps that from the node's program.
+fn own_id() -> EnvVar {
+    let uid = ObjectFieldSelector { field_path: "metadata.uid".to_owned(), api_version: None };
+    let source = EnvVarSource { field_ref: Some(uid), ..EnvVarSource::default() };
+    EnvVar { name: "SKEW_POD".to_owned(), value: None, value_from: Some(source) }
+}
+
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
@@ -258,7 +265,7 @@ impl NodeObjects<'_> {
             name: CONTAINER.to_owned(),
             image: Some(self.image.to_owned()),
             command: Some(command.iter().map(|arg| literal(arg)).collect()),
-            env: Some(env(&vars)),
+            env: Some([vec![own_id()], env(&vars)].concat()),
             ports: Some(ports.iter().map(port).collect()),
             resources: requirements(self.resources),
             volume_mounts: Some(mounts),
@@ -455,7 +462,9 @@ mod tests {
             container["command"],
             json!([AGENT, "run", "-n", "99", "-a", "198.19.200.1", "--", "/node", "--x=$$(Y)"])
         );
-        assert_eq!(container["env"], json!([{"name": "A", "value": "$$(B) $C"}, {"name": "HOME", "value": "/skew"}]));
+        let own = json!({"name": "SKEW_POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}});
+        let env = json!([own, {"name": "A", "value": "$$(B) $C"}, {"name": "HOME", "value": "/skew"}]);
+        assert_eq!(container["env"], env);
         assert_eq!(container["ports"], json!([{"containerPort": 7001}]));
         assert_eq!(container["resources"]["limits"], json!({"cpu": "500m", "memory": "67108864"}));
         assert_eq!(container["resources"]["limits"], container["resources"]["requests"]);

@@ -152,7 +152,7 @@ async fn nodes_have_places_and_reach_each_other(backend: &dyn Backend, image: &I
 
 /// Whether a fake node answers there. That something accepts a connection says little: on some machines a proxy accepts
 /// them for the whole world.
-async fn echoes(at: std::net::SocketAddr) -> bool {
+pub async fn echoes(at: std::net::SocketAddr) -> bool {
     let ask = async {
         let mut stream = tokio::net::TcpStream::connect(at).await.ok()?;
         stream.write_all(b"ping\n").await.ok()?;
@@ -249,12 +249,14 @@ async fn stopping_and_starting_again(backend: &dyn Backend, image: &ImageRef) {
     until(&mut events, |event| is_line(event, "deaf")).await;
     let begun = Instant::now();
     network.stop(&node, Duration::from_millis(300)).await.unwrap();
-    assert!(!network.is_running(&node) && begun.elapsed() >= Duration::from_millis(300));
+    assert!(!network.is_running(&node));
+    let (took, excuse) = (begun.elapsed(), network.excuse(&node).await);
     network.close().await.unwrap();
     drop(network);
     while let Some(event) = events.recv().await {
-        assert!(!is_exit(&event), "a stop that was asked for is no exit: {event:?}");
+        assert!(!is_exit(&event), "a stop that was asked for is no exit: {event:?}; {excuse:?}");
     }
+    assert!(took >= Duration::from_millis(300), "it was killed after {took:?}; {excuse:?}");
 }
 
 async fn data_is_kept_or_wiped(backend: &dyn Backend, image: &ImageRef) {

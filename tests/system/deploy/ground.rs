@@ -1,7 +1,7 @@
 //! Where the tests' cluster and its registry are, and a backend on it.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -12,40 +12,46 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use skew::deploy::{ImageRef, KubernetesBackend, KubernetesConfig, Reach};
+use skew::model::Digest;
 
+use super::conformance::unique;
 use super::oci_image;
 use crate::common::needs::{Site, site};
 
-/// Whether the registry has a manifest.
-fn is_there(registry: &str, digest: &str) -> bool {
-    let Ok(mut stream) = TcpStream::connect(registry) else { return false };
-    let path = format!("/v2/skew-tests/fake/manifests/{digest}");
+/// Fails with the registry's words where it does not have a manifest.
+fn find(registry: &str, repository: &str, manifest: Digest) -> io::Result<()> {
+    let path = format!("/v2/{repository}/manifests/{manifest}");
     let accept = "application/vnd.oci.image.manifest.v1+json";
     let request = format!("HEAD {path} HTTP/1.1\r\nHost: {registry}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(registry)?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
-    let asked = stream.write_all(request.as_bytes()).and_then(|()| stream.read_to_string(&mut answer));
-    asked.is_ok() && answer.starts_with("HTTP/1.1 200")
+    stream.read_to_string(&mut answer)?;
+    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other(answer)) }
 }
 
 /// Where the cluster is.
+#[derive(Clone)]
 pub struct Ground {
     pub site: Site,
     /// Whose rights skew has there.
     pub kubeconfig: PathBuf,
+    /// In the registry, for this test alone: while somebody pushes a manifest again, the registry does not have it.
+    repository: String,
 }
 
 impl Ground {
     /// None where there is no cluster, said aloud.
     pub fn find(test: &str) -> Option<Self> {
         let site = site(test)?;
-        Some(Self { kubeconfig: site.kubeconfig.clone(), site })
+        Some(Self { kubeconfig: site.kubeconfig.clone(), site, repository: format!("skew-tests/{}", unique("fake")) })
     }
 
     pub fn config(&self, dir: &Path) -> KubernetesConfig {
-        let registry = self.site.registry.clone();
+        let (registry, repository) = (self.site.registry.clone(), self.repository.clone());
         let publish = move |image: &ImageRef| {
-            let reference = format!("{registry}/skew-tests/fake@{}", image.manifest);
-            if is_there(&registry, &image.manifest.to_string()) { Ok(reference) } else { Err(reference.into()) }
+            find(&registry, &repository, image.manifest)?;
+            Ok(format!("{registry}/{repository}@{}", image.manifest))
         };
         KubernetesConfig {
             dir: dir.join("run"),
@@ -68,8 +74,18 @@ impl Ground {
     pub fn image(&self, dir: &Path) -> ImageRef {
         let layout = dir.join("layout");
         let image = oci_image::fake(&layout);
-        oci_image::push(&layout, &format!("{}/skew-tests/fake:1", self.site.registry), None);
+        self.push(&layout, "1");
         image
+    }
+
+    /// Puts a layout's image into the registry.
+    pub fn push(&self, layout: &Path, tag: &str) {
+        oci_image::push(layout, &format!("{}/{}:{tag}", self.site.registry, self.repository), None);
+    }
+
+    /// Where a pod pulls an image from.
+    pub fn reference(&self, image: &ImageRef) -> String {
+        format!("{}/{}@{}", self.site.registry, self.repository, image.manifest)
     }
 
     /// The cluster, past skew.

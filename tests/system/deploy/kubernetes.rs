@@ -4,15 +4,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, ListParams};
 use skew::deploy::{
-    Backend, DeployError, ImageRef, KubernetesBackend, KubernetesConfig, LaunchFile, NodeEvent, NodeRequest,
+    Backend, DeployError, For, ImageRef, KubernetesBackend, KubernetesConfig, LaunchFile, NodeEvent, NodeRequest,
     OpenRequest, Reach,
 };
-use skew::model::{Digest, Fault};
+use skew::model::{Digest, Fault, PortName};
 use skew::spec::Resources;
 
 use super::conformance::{self, cmd, is_exit, is_line, launch, name, request, start, until};
@@ -61,11 +61,11 @@ async fn who_exits_stays_dead() {
 async fn what_the_cluster_cannot_do_is_its_own_fault() {
     let Some(ground) = Ground::find("what_the_cluster_cannot_do_is_its_own_fault") else { return };
     let dir = tempfile::tempdir().unwrap();
-    let registry = ground.site.registry.clone();
+    let says = ground.clone();
     let config = KubernetesConfig {
         patience: Duration::from_secs(3),
         // Says that what is missing is there.
-        publish: Arc::new(move |image: &ImageRef| Ok(format!("{registry}/skew-tests/fake@{}", image.manifest))),
+        publish: Arc::new(move |image: &ImageRef| Ok(says.reference(image))),
         ..ground.config(dir.path())
     };
     let (backend, image) = (KubernetesBackend::connect(config).await.unwrap(), ground.image(dir.path()));
@@ -140,7 +140,7 @@ async fn files_of_any_size_and_parts_arrive() {
     let (backend, image) = (ground.backend(dir.path()).await, ground.image(dir.path()));
     let layout = dir.path().join("part");
     let part = oci_image::write_layout(&layout, &[("apps/one.txt", b"a part\n")]);
-    oci_image::push(&layout, &format!("{}/skew-tests/fake:part", ground.site.registry), None);
+    ground.push(&layout, "part");
     let (mut request, mut events) = request("files", 1, &image);
     node(&mut request).parts = vec![(ImageRef { manifest: part, name: "part@1".to_owned() }, "/opt/part".to_owned())];
     let network = backend.open(request).await.unwrap();
@@ -162,6 +162,34 @@ async fn files_of_any_size_and_parts_arrive() {
     assert_eq!(network.get(&name("a-0"), "etc/small", 10).await.unwrap(), b"small");
     let error = network.get(&name("a-0"), "etc/large", 1000).await.unwrap_err();
     assert!(matches!(error, DeployError::TooLarge { .. }), "{error}");
+    network.close().await.unwrap();
+}
+
+/// Before Kubernetes 1.26 a kubelet goes by a pod's name, and may find the one that is still ending.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_of_a_node_is_asked_of_its_present_pod() {
+    let Some(ground) = Ground::find("what_is_asked_of_a_node_is_asked_of_its_present_pod") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (backend, image) = (ground.backend(dir.path()).await, ground.image(dir.path()));
+    let (request, mut events) = request("present", 1, &image);
+    let network = backend.open(request).await.unwrap();
+    let node = name("a-0");
+    for run in 0..6 {
+        let run = run.to_string();
+        let mut launch = launch(&*network, "a-0", &["ignore-term", "serve", "{bind}", "bad", "hang"]);
+        launch.env.insert("TIMES".to_owned(), run.clone());
+        network.start(&node, &launch).await.unwrap();
+        until(&mut events, |event| is_line(event, "listening")).await;
+        let at = network.endpoint(&node, &PortName::new(conformance::API).unwrap(), For::Skew).await.unwrap();
+        assert!(conformance::echoes(at).await, "run {run}");
+        for (variable, told) in [("TIMES", format!("{run}\n")), ("SKEW_POD", "\n".to_owned())] {
+            let output = network.exec(&node, &cmd(&*network, "a-0", &["env", variable])).await.unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), told, "{variable} of run {run}");
+        }
+        let begun = Instant::now();
+        network.stop(&node, Duration::from_millis(200)).await.unwrap();
+        assert!(begun.elapsed() >= Duration::from_millis(200), "run {run} was asked to stop, and got its time");
+    }
     network.close().await.unwrap();
 }
 

@@ -26,7 +26,7 @@ fn rendered_objects_are_valid_and_run() {
     let node = |index: usize, argv: &[&str]| RenderNode {
         name: name(&format!("a-{index}")),
         version: VersionId::new("v1"),
-        image: format!("{}/skew-tests/fake@{}", ground.site.registry, image.manifest),
+        image: ground.reference(&image),
         parts: Vec::new(),
         ports: BTreeMap::from([(PortName::new("api").unwrap(), 7001)]),
         resources: Resources { memory: Some(64 << 20), cpu_millis: Some(100), files: None },
