@@ -18,8 +18,9 @@ const DRAIN_MS: u64 = 500;
 /// The port of every Service that is skew's own.
 const OWN_PORT: u16 = 65_535;
 const EISCONN: i32 = 106;
-/// How long a Service gets to lead to its pod.
-const SERVICE_MS: u64 = 10_000;
+/// How long a Service gets to lead to its pod: a busy cluster takes seconds, and who begins earlier is refused by peers
+/// for nothing that it did.
+const SERVICE_MS: u64 = 30_000;
 /// How often a process is looked at.
 const LOOK_MS: u64 = 5;
 

@@ -28,6 +28,8 @@ use crate::model::{NodeName, PortName};
 
 /// How long what the agent does at once may take.
 const QUICK: Duration = Duration::from_secs(10);
+/// How long a node's program may take to be executed: the agent waits for the node's address first.
+const EXECUTED: Duration = Duration::from_secs(60);
 /// How long the cluster gets to say that a container has ended: it looks every second.
 const OWN_WORDS: Duration = Duration::from_secs(5);
 /// How long what has not answered is left alone.
@@ -127,10 +129,10 @@ impl KubernetesNetwork {
     /// Whether the node's program runs; why not, when it could not be executed.
     async fn is_executed(&self, name: &NodeName, running: &Running, program: &str) -> Result<(), DeployError> {
         let inner = &self.0;
-        let within = millis(QUICK * 3); // the agent waits for the node's address first
-        let deadline = Instant::now() + QUICK * 3;
+        let within = millis(EXECUTED);
+        let deadline = Instant::now() + EXECUTED;
         let refused = loop {
-            match inner.agent(running).ask(&[b"started", within.as_bytes()], QUICK * 3, 8192).await {
+            match inner.agent(running).ask(&[b"started", within.as_bytes()], EXECUTED, 8192).await {
                 Ok(answer) => match answer.first().map(Vec::as_slice) {
                     Some(b"refused") => {
                         let what = answer.get(2).map(|what| String::from_utf8_lossy(what).into_owned());
