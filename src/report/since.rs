@@ -213,7 +213,15 @@ impl ChangeFinding {
     }
 }
 
-/// Writes into a report what was before it: `past` are earlier sweeps, the oldest first; the last one is compared.
+/// What a cell came to in the last of some sweeps, the oldest first, that asked it: one that asked less in between made
+/// nothing new. Without any, what the last one knew of it.
+fn latest<'a>(past: &'a [Standings], id: &CellId) -> Option<&'a At> {
+    let asked = past.iter().rev().find_map(|standings| standings.cells.get(id).filter(|at| at.asked));
+    asked.or_else(|| past.last()?.cells.get(id))
+}
+
+/// Writes into a report what was before it: `past` are earlier sweeps, the oldest first. Each cell is compared with the last
+/// one that asked it, and what is gone with the last one.
 pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
     let this = model.this_sweep();
     model.sweeps = past.iter().map(|standings| standings.sweep.clone()).chain([this]).collect();
@@ -223,11 +231,11 @@ pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
     for check in &mut model.checks {
         for cell in check.grids.iter_mut().flat_map(|grid| &mut grid.cells).chain(&mut check.sets) {
             cell.history = history(cell, past);
-            let Some(last) = last else {
+            if last.is_none() {
                 cell.change = None;
                 continue;
-            };
-            let before = last.cells.get(&cell.id);
+            }
+            let before = latest(past, &cell.id);
             cell.change = change(before, cell.verdict, cell.standing, cell.asked);
             let is_worse = is_worse(before, cell);
             worse |= is_worse;
@@ -246,7 +254,7 @@ pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
     model.since = last.map(|last| {
         let gone = gone(last, model);
         tally.gone = gone.len() as u32;
-        let mut findings = findings(model, last);
+        let mut findings = findings(model, past);
         findings.extend(gone_findings(&gone));
         // Stable: within a kind, the order of the checks.
         findings.sort_by_key(|finding| (finding.change, finding.standing, finding.verdict));
@@ -301,9 +309,9 @@ fn gone<'a>(before: &'a Standings, model: &Model) -> Vec<(&'a CellId, &'a At)> {
     before.cells.iter().filter(|(id, at)| at.asked && !now.contains(id)).collect()
 }
 
-fn findings(model: &Model, before: &Standings) -> Vec<ChangeFinding> {
+fn findings(model: &Model, past: &[Standings]) -> Vec<ChangeFinding> {
     let key = |cell: &CellModel| {
-        let was = before.cells.get(&cell.id).map(|at| at.verdict);
+        let was = latest(past, &cell.id).map(|at| at.verdict);
         cell.change.map(|change| (change, was, cell.verdict, cell.standing))
     };
     let mut findings = Vec::new();
@@ -452,6 +460,31 @@ pub fn diff(before: &Standings, after: &mut Model) -> Diff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sweep_that_asked_less_makes_nothing_new() {
+        let cell: crate::model::Cell = "c: a@1 -> a@2".parse().unwrap();
+        let sweep = |asked: Option<bool>, verdict: Word| {
+            let at = asked.map(|asked| At {
+                cell: cell.to_string(),
+                check: "c".parse().unwrap(),
+                verdict,
+                standing: Standing::Wrong,
+                asked,
+            });
+            let sweep = SweepRef { id: crate::model::SweepId("s".to_owned()), started: String::new() };
+            Standings { sweep, cells: at.into_iter().map(|at| (cell.id(), at)).collect() }
+        };
+        let check = |past: &[Standings], expect: Option<Word>| {
+            assert_eq!(latest(past, &cell.id()).map(|at| at.verdict), expect, "{past:?}");
+        };
+        check(&[], None);
+        check(&[sweep(None, Word::Pass)], None);
+        check(&[sweep(Some(true), Word::Fail), sweep(None, Word::Pass)], Some(Word::Fail));
+        check(&[sweep(Some(true), Word::Fail), sweep(Some(false), Word::Pass)], Some(Word::Fail));
+        check(&[sweep(Some(true), Word::Fail), sweep(Some(true), Word::Pass)], Some(Word::Pass));
+        check(&[sweep(None, Word::Fail), sweep(Some(false), Word::Flaky)], Some(Word::Flaky));
+    }
 
     #[test]
     fn changes_are_told_apart() {

@@ -171,8 +171,14 @@ pub(super) fn sentence(verdict: &Verdict) -> String {
                 n if n == passed => format!("all {} networks that tried it", thousands(n)),
                 n => format!("{} of {} networks that tried it", thousands(passed), thousands(n)),
             };
+            // A failure that nobody else explains is no pass.
+            let others = match networks - passed {
+                0 => "",
+                1 => " In the other one it failed because of somebody else who was there.",
+                _ => " In the others it failed because of somebody else who was there.",
+            };
             format!(
-                "It worked in {often} ({}). At 95 % confidence that excludes a failure rate above {}.",
+                "It worked in {often} ({}). At 95 % confidence that excludes a failure rate above {}.{others}",
                 count(oks, "observation"),
                 percent(excluded_rate(passed)),
             )
@@ -331,7 +337,7 @@ mod tests {
             3,
             1,
             0,
-            "It worked in 3 of 4 networks that tried it (12 observations). At 95 % confidence that excludes a failure rate above 63 %.",
+            "It worked in 3 of 4 networks that tried it (12 observations). At 95 % confidence that excludes a failure rate above 63 %. In the other one it failed because of somebody else who was there.",
         );
         check(VerdictKind::Pass, 0, 0, 0, "It works.");
         check(VerdictKind::Fail, 0, 2, 0, "It failed in 2 of 2 networks, 1 in isolation, and never worked there.");

@@ -8,8 +8,9 @@ use crate::model::{
     Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
 };
 
-use super::judge::{Judgement, State};
-use super::universe::{Key, Sub};
+use super::hunt::Core;
+use super::judge::{Judgement, State, tally};
+use super::universe::{Key, PartyIx, Sub};
 
 /// The built-in check that an image could be built.
 pub const BUILDS: &str = "builds";
@@ -133,20 +134,10 @@ impl Judgement<'_> {
     }
 
     fn verdict<A: Borrow<Attempt>>(&self, key: &Key, state: &State, attempts: &[A]) -> Verdict {
-        let (counts, mut trials) = self.counts(key);
-        if let Sub::Set(set) = &key.sub {
-            let axis = |p: &&usize| self.universe.is_axis(self.universe.parties[**p].role);
-            let failed = self.evidence.clauses.iter().filter(|clause| {
-                let trial = &self.evidence.trials[clause.trial];
-                let seated = trial.composition.parties();
-                let all = set.iter().filter(axis).all(|p| seated.contains(p));
-                trial.point == key.point && clause.check == key.check && clause.tally.failed > 0 && all
-            });
-            let failed: BTreeSet<usize> = failed.map(|clause| clause.trial).collect();
-            trials = failed.into_iter().collect();
-            // The smallest networks show it best.
-            trials.sort_by_key(|trial| (self.evidence.trials[*trial].composition.parties().len(), *trial));
-        }
+        let (counts, mut trials) = match &key.sub {
+            Sub::Set(set) => self.together(key, set),
+            Sub::Alone(_) | Sub::Ordered(..) | Sub::Symmetric(..) => self.counts(key),
+        };
         if trials.is_empty() {
             trials = self.evidence.asked.get(key).cloned().unwrap_or_default();
         }
@@ -168,6 +159,27 @@ impl Judgement<'_> {
             State::NotAsked => VerdictKind::Untested(Untested::NotAsked),
         };
         Verdict { kind, counts, evidence }
+    }
+
+    /// How often each way a set was seen (any of it with any of it, while all of it was there), and the trials in which it
+    /// failed.
+    fn together(&self, key: &Key, set: &[PartyIx]) -> (Counts, Vec<usize>) {
+        let axis: Vec<PartyIx> =
+            set.iter().copied().filter(|p| self.universe.is_axis(self.universe.parties[*p].role)).collect();
+        let size = |trial: usize| self.evidence.trials[trial].composition.parties().len();
+        let clauses = self.evidence.clauses.iter().filter(|clause| {
+            let trial = &self.evidence.trials[clause.trial];
+            trial.point == key.point && clause.check == key.check && {
+                let seated = trial.composition.parties();
+                axis.iter().all(|p| seated.contains(p))
+                    && Core::of(&self.evidence, clause).parties().iter().all(|p| set.contains(p))
+            }
+        });
+        let (counts, mut trials) = tally(&self.universe, &self.evidence, key, clauses);
+        trials.retain(|(passed, ..)| !passed);
+        // The smallest networks show it best.
+        trials.sort_by_key(|(_, _, trial)| (size(*trial), *trial));
+        (counts, trials.into_iter().map(|(_, _, trial)| trial).collect())
     }
 
     /// The cells that name an image which could not be built; the engine has no party for those.

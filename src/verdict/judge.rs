@@ -176,11 +176,24 @@ fn is_asked(universe: &Universe<'_>, key: &Key) -> bool {
 }
 
 pub(super) fn counts(universe: &Universe<'_>, evidence: &Evidence, key: &Key) -> (Counts, Vec<usize>) {
+    let naming = evidence.naming.get(key).into_iter().flatten().map(|ix| &evidence.clauses[*ix]);
+    let (counts, mut trials) = tally(universe, evidence, key, naming);
+    trials.sort_unstable();
+    (counts, trials.into_iter().map(|(_, _, trial)| trial).collect())
+}
+
+/// How often each way some clauses of a cell were seen; and the trials that say so: whether it only worked in one,
+/// whether others were there, and which.
+pub(super) fn tally<'e>(
+    universe: &Universe<'_>,
+    evidence: &Evidence,
+    key: &Key,
+    clauses: impl Iterator<Item = &'e Clause>,
+) -> (Counts, Vec<(bool, bool, usize)>) {
     let mut by_trial: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
     let direct = universe.is_direct(key.check);
     let isolation = Isolation::of(universe, &key.sub);
-    for ix in evidence.naming.get(key).into_iter().flatten() {
-        let clause = &evidence.clauses[*ix];
+    for clause in clauses {
         let entry = by_trial.entry(clause.trial).or_default();
         if direct || isolation.is(&evidence.trials[clause.trial]) {
             entry.0 += clause.tally.ok;
@@ -207,8 +220,7 @@ pub(super) fn counts(universe: &Universe<'_>, evidence: &Evidence, key: &Key) ->
         }
         trials.push((failed == 0, !isolated, trial));
     }
-    trials.sort_unstable();
-    (counts, trials.into_iter().map(|(_, _, trial)| trial).collect())
+    (counts, trials)
 }
 
 pub(super) struct Judging<'j, 'm> {

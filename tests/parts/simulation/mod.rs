@@ -24,8 +24,15 @@ fn check(world: &World) {
         }
     }
     for (cell, verdict) in &outcome.decision.verdicts {
-        if matches!(verdict.kind, VerdictKind::Interference) && !world.is_interference(cell) {
-            wrong.push(format!("{cell}: interference that is not there"));
+        let counts = &verdict.counts;
+        if matches!(verdict.kind, VerdictKind::Interference) {
+            if !world.is_interference(cell) {
+                wrong.push(format!("{cell}: interference that is not there"));
+            }
+            // What a person reads: how often it failed, and where.
+            if counts.failed + counts.mixed < 2 || verdict.evidence.len() != (counts.failed + counts.mixed) as usize {
+                wrong.push(format!("{cell}: {counts:?}, by {:?}", verdict.evidence));
+            }
         }
     }
     assert!(
