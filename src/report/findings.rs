@@ -134,17 +134,16 @@ fn sets<K: PartialEq + Copy>(check: &CheckModel, key: &impl Fn(&CellModel) -> Op
         let (of, others) = left.iter().copied().partition::<Vec<_>, _>(|set| joins(&common, set));
         let (of, others) = if of.len() > 1 { (of, others) } else { (vec![left[0]], left[1..].to_vec()) };
         left = others;
-        let text = match of[..] {
-            [(_, cell)] => format!("{} together", cell.parties.join(", ")),
-            _ => {
-                let joining = of.iter().flat_map(|(_, cell)| &cell.parties);
-                let mut joining: Vec<&str> =
-                    joining.map(String::as_str).filter(|party| !common.contains(party)).collect();
-                let more = if joining.len() > JOINING { ", …" } else { "" };
-                joining.truncate(JOINING);
-                let cells = count(of.len() as u32, "cell");
-                format!("{} together with any of {}{more} ({cells})", common.join(", "), joining.join(", "))
-            }
+        let parties = of.iter().flat_map(|(_, cell)| &cell.parties).map(String::as_str);
+        let (common, mut joining): (Vec<&str>, Vec<&str>) =
+            in_order(check, parties.collect()).into_iter().partition(|party| of.len() == 1 || common.contains(party));
+        let text = if joining.is_empty() {
+            format!("{} together", common.join(", "))
+        } else {
+            let more = if joining.len() > JOINING { ", …" } else { "" };
+            joining.truncate(JOINING);
+            let cells = count(of.len() as u32, "cell");
+            format!("{} together with any of {}{more} ({cells})", common.join(", "), joining.join(", "))
         };
         blocks.push(Block {
             key: shared,
@@ -155,6 +154,18 @@ fn sets<K: PartialEq + Copy>(check: &CheckModel, key: &impl Fn(&CellModel) -> Op
         });
     }
     blocks
+}
+
+/// Parties, each once, role by role and each role's versions as the matrices have them.
+fn in_order<'a>(check: &CheckModel, parties: BTreeSet<&'a str>) -> Vec<&'a str> {
+    let place = |party: &str| {
+        let (role, version) = party.split_once('@').unwrap_or((party, ""));
+        let names = |grid: &Grid| grid.rows.iter().chain(&grid.columns).position(|name| name == version);
+        (role.to_owned(), check.grids.iter().find_map(names))
+    };
+    let mut parties: Vec<&str> = parties.into_iter().collect();
+    parties.sort_by_key(|party| place(party));
+    parties
 }
 
 /// Neighbouring rows and columns whose cells all share a key.
@@ -402,6 +413,29 @@ mod tests {
         assert_eq!(texts(&[".B.", "bBb", ".B."]), ["a r1 (2 cells)", "b c1 (3 cells)"]);
         // It says nothing about its neighbours, which are one finding beside it.
         assert_eq!(texts(&["FBF", "FBF"]), ["a r0 and r1 → b c0 … c2 (4 cells)", "b c1 (2 cells)"]);
+    }
+
+    #[test]
+    fn sets_that_differ_in_one_party_are_one_finding() {
+        let grid = drawn(&["............"; 12]);
+        let texts = |sets: &[&[&str]]| -> Vec<String> {
+            let set = |parties: &&[&str]| {
+                let parties = parties.iter().map(|party| (*party).to_owned()).collect();
+                let (verdict, standing) = (Word::Interference, Standing::Wrong);
+                CellModel { parties, row: None, column: None, verdict, standing, ..grid.cells[0].clone() }
+            };
+            let check = CheckModel {
+                name: "pay".parse().unwrap(),
+                about: String::new(),
+                tally: Default::default(),
+                grids: vec![grid.clone()],
+                sets: sets.iter().map(set).collect(),
+            };
+            findings(&[check], &Commits::new()).into_iter().map(|finding| finding.text).collect()
+        };
+        assert_eq!(texts(&[&["a@r10", "a@r9", "b@c1"]]), ["a@r9, a@r10, b@c1 together"]);
+        let alike: [&[&str]; 3] = [&["a@r1", "a@r10", "a@r9"], &["a@r1", "a@r11", "a@r9"], &["a@r1", "a@r2", "a@r9"]];
+        assert_eq!(texts(&alike), ["a@r1, a@r9 together with any of a@r2, a@r10, a@r11 (3 cells)"]);
     }
 
     #[test]
