@@ -100,6 +100,12 @@ async fn is_refused(mut forwarder: Portforwarder, port: u16, local: &mut TcpStre
     is_refused.unwrap_or(false)
 }
 
+/// Whether the cluster's words say that nobody has heard anything: a request that was heard is not made again.
+fn is_unreached(words: &str) -> bool {
+    let words = words.to_lowercase();
+    ["refused", "failed to dial", "not found", "no such file"].iter().any(|known| words.contains(known))
+}
+
 async fn through(
     mut remote: impl AsyncReadExt + AsyncWriteExt + Unpin,
     refused: impl Future<Output = Option<String>>,
@@ -115,11 +121,12 @@ async fn through(
     while first.len() < FIRST {
         tokio::select! {
             biased;
-            Some(_) = &mut refused => return Ok(true),
+            Some(words) = &mut refused => return Ok(is_unreached(&words)),
             read = remote.read(&mut from) => {
                 let count = read.unwrap_or(0);
                 if count == 0 {
-                    return Ok(tokio::time::timeout(REASON, refused).await.is_ok_and(|reason| reason.is_some()));
+                    let reason = tokio::time::timeout(REASON, refused).await.ok().flatten();
+                    return Ok(reason.is_some_and(|words| is_unreached(&words)));
                 }
                 local.write_all(&from[..count]).await?;
                 break;
@@ -146,15 +153,15 @@ mod tests {
     use super::*;
 
     /// What a node's side heard and whether it was refused: it answers with these words, or refuses.
-    async fn tried(client: &mut DuplexStream, first: &mut Vec<u8>, answer: Option<&str>) -> (String, bool) {
+    async fn tried(client: &mut DuplexStream, first: &mut Vec<u8>, answer: Result<&str, &str>) -> (String, bool) {
         let (remote, mut node) = duplex(1024);
         let (refuse, refused) = tokio::sync::oneshot::channel::<String>();
         let serve = async move {
             let mut heard = vec![0; 100];
             let count = node.read(&mut heard).await.unwrap();
             match answer {
-                Some(words) => node.write_all(words.as_bytes()).await.unwrap(),
-                None => refuse.send("refused".to_owned()).unwrap(),
+                Ok(words) => node.write_all(words.as_bytes()).await.unwrap(),
+                Err(words) => refuse.send(words.to_owned()).unwrap(),
             }
             String::from_utf8_lossy(&heard[..count]).into_owned()
         };
@@ -167,10 +174,13 @@ mod tests {
         let (mut local, mut client) = duplex(1024);
         client.write_all(b"ping").await.unwrap();
         let mut first = Vec::new();
-        assert_eq!(tried(&mut local, &mut first, None).await, ("ping".to_owned(), true));
-        assert_eq!(tried(&mut local, &mut first, None).await, ("ping".to_owned(), true));
+        for words in ["failed to dial 7001: connect: connection refused", "socat: Connection refused"] {
+            assert_eq!(tried(&mut local, &mut first, Err(words)).await, ("ping".to_owned(), true));
+        }
+        // Somebody heard it.
+        assert_eq!(tried(&mut local, &mut first, Err("lost connection to pod")).await, ("ping".to_owned(), false));
         client.shutdown().await.unwrap();
-        assert_eq!(tried(&mut local, &mut first, Some("pong")).await, ("ping".to_owned(), false));
+        assert_eq!(tried(&mut local, &mut first, Ok("pong")).await, ("ping".to_owned(), false));
         let mut heard = [0; 4];
         client.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"pong");
