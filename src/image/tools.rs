@@ -194,8 +194,10 @@ mod tests {
         for tool in ["tools/bin/mycc", "other/bin/mymake"] {
             let path = dir.join(tool);
             std::fs::create_dir_all(path.parent().expect("one")).expect("made");
-            std::fs::write(&path, "#!/bin/sh\necho \"$0 $MINE $HOME\"\n").expect("written");
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+            // By another process: what this one has open for writing, a child of another test may still hold.
+            let script = r#"printf '#!/bin/sh\necho "$0 $MINE $HOME"\n' >"$1"; chmod 755 "$1""#;
+            let written = std::process::Command::new("sh").args(["-euc", script, "sh"]).arg(&path).status();
+            assert!(written.expect("sh starts").success());
         }
         std::fs::create_dir_all(dir.join("home/.cargo")).expect("made");
         let path = format!("{0}/other/bin:{0}/tools/bin:/usr/bin:/bin", dir.display());

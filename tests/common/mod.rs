@@ -60,6 +60,16 @@ impl Place {
         path
     }
 
+    /// A script that can be run at once. Another process writes it: what this one has open for writing, a child that
+    /// another test is just starting may still hold, and then nobody can run it.
+    pub fn program(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.write(name, "");
+        let mut command = Command::new("sh");
+        command.args(["-euc", "rm \"$1\"; printf %s \"$2\" >\"$1\"; chmod 755 \"$1\"", "sh"]).arg(&path).arg(script);
+        assert!(command.status().expect("sh starts").success(), "{name} cannot be written");
+        path
+    }
+
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }

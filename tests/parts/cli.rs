@@ -159,13 +159,7 @@ fn doctor_says_what_recipes_lack() {
 
     spec("kind = \"nix\"");
     doctor(3, "missing nix not on PATH; a recipe needs it: install it");
-    let nix = |script: &str| {
-        use std::os::unix::fs::PermissionsExt as _;
-        // Renamed into place: what another test's child may still hold open cannot be run.
-        let draft = place.write("draft", &format!("#!/bin/sh\n{script}\n"));
-        std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::rename(draft, place.join("bin/nix")).unwrap();
-    };
+    let nix = |script: &str| place.program("bin/nix", &format!("#!/bin/sh\n{script}\n"));
     nix("printf 'warning: old\\nerror: cannot connect to socket\\n' >&2; exit 1");
     doctor(3, "missing nix cannot connect to socket; a recipe needs Nix 2.4 or newer");
     nix(

@@ -3,7 +3,6 @@
 use crate::common;
 
 use std::io::BufRead as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use common::Ran;
@@ -266,8 +265,7 @@ fn credential_helpers_are_asked() {
     let config = serde_json::json!({ "credHelpers": { registry.host(): "test" } }).to_string();
     tiny.place.write("home/.docker/config.json", &config);
     let push = |script: &str| {
-        let helper = tiny.place.write("bin/docker-credential-test", script);
-        std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).expect("set");
+        tiny.place.program("bin/docker-credential-test", script);
         let path = format!("{}:{}", tiny.place.join("bin").display(), std::env::var("PATH").expect("a PATH"));
         let mut command = tiny.place.command(&["push", "--registry", &format!("{}/test", registry.host())]);
         Ran::of(command.env("PATH", path).output().expect("skew starts"))

@@ -63,7 +63,8 @@ async fn what_the_cluster_cannot_do_is_its_own_fault() {
     let dir = tempfile::tempdir().unwrap();
     let says = ground.clone();
     let config = KubernetesConfig {
-        patience: Duration::from_secs(3),
+        // Until then a volume that is still being made is no reason either.
+        patience: Duration::from_secs(30),
         // Says that what is missing is there.
         publish: Arc::new(move |image: &ImageRef| Ok(says.reference(image))),
         ..ground.config(dir.path())
