@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
@@ -47,11 +47,13 @@ use super::log::Log;
 use super::process::proc;
 use super::sink::Sink;
 use super::{
-    Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, OpenRequest, Redactor,
+    Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, OpenRequest, Pace, Redactor,
 };
 use crate::host::{cores, remove_tree};
 use crate::model::NodeName;
 
+/// How long what a killed skew had asked for may still come into being.
+const LATE: Duration = Duration::from_secs(30);
 /// How many subnets are tried when others take them at the same moment.
 const TRIES: usize = 32;
 /// How many containers are made and started at once, for each core: most of it is waiting for the kernel.
@@ -210,10 +212,22 @@ impl DockerBackend {
         })
     }
 
-    /// Everything of an attempt, in Docker and here.
+    /// Everything of an attempt, in Docker and here. What a skew that was killed had just asked Docker for is made while
+    /// the rest is removed, and holds volumes: it is looked for until nothing is found.
     async fn remove(&self, id: &str) -> Result<(), DeployError> {
         let dir = self.network_dir(id)?;
-        Found::look(&self.engine, &self.state, Some(id)).await?.remove(&self.engine).await?;
+        let (deadline, mut pace) = (Instant::now() + LATE, Pace::default());
+        loop {
+            let found = Found::look(&self.engine, &self.state, Some(id)).await?;
+            let removed = found.remove(&self.engine).await;
+            let is_late = Instant::now() >= deadline;
+            match removed {
+                // A network that Docker keeps for ever is in nobody's way.
+                Ok(()) if is_late || (found.containers.is_empty() && found.volumes.is_empty()) => break,
+                Err(error) if is_late => return Err(error),
+                Ok(()) | Err(_) => pace.wait().await,
+            }
+        }
         remove_tree(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))
     }
 }
