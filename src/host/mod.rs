@@ -1,4 +1,5 @@
-//! What the machine gives to everyone: child processes with a deadline, file locks, threads, the TLS provider. A leaf: it imports no room.
+//! What the machine gives to everyone: child processes with a deadline, file locks, threads, the TLS provider. A leaf: it
+//! imports no room.
 //!
 //! Nothing here knows what a command is for; nothing started here outlives the call that started it.
 

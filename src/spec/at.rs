@@ -1,7 +1,7 @@
 //! What holds at a version, and the digests that evidence is bound to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ use super::definitions::Definitions;
 use super::problem::Sink;
 use super::resolve::{Resolver, roles, steps};
 use super::types::{Check, CheckHow, Recipe, Role, Spec};
+use crate::host::lock;
 use crate::model::{CheckName, Digest, RoleName, SourceName, Version};
 
 /// The definitions behind a spec, from which roles are resolved again where overrides apply.
@@ -42,7 +43,7 @@ impl Spec {
         let touching = definitions.touching(role.as_str());
         let active: Vec<usize> =
             touching.into_iter().filter(|index| self.whens[*index].versions.matches(version)).collect();
-        let mut resolved = self.overlays.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut resolved = lock(&self.overlays.resolved);
         let role = resolved.entry((role.clone(), active)).or_insert_with_key(|(name, active)| {
             // Overrides were tried at load, one by one and together; what is left of problems is none of theirs.
             let sink = Sink::default();

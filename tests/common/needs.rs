@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -26,6 +27,17 @@ pub fn lacks(test: &str, tool: &str) -> bool {
         skipped(test, format!("no {tool} on this machine"));
     }
     !there
+}
+
+/// Whether no Docker answers on this machine.
+#[track_caller]
+pub fn lacks_docker(test: &str) -> bool {
+    const SOCKET: &str = "/var/run/docker.sock";
+    let error = UnixStream::connect(SOCKET).err();
+    if let Some(error) = &error {
+        skipped(test, format!("no Docker at {SOCKET} ({error})"));
+    }
+    error.is_some()
 }
 
 /// Where the cluster of the tests is, and the registry that it pulls from.

@@ -3,17 +3,15 @@
 use crate::common::needs::lacks;
 use crate::repo;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use repo::{Repo, spec, tagged};
 use skew::host::Cancel;
 use skew::image::{Builder, Input, Layout, Site, checkout};
 use skew::source::{Options, resolve};
-use skew::spec::{CommandRecipe, Recipe, RecipeKind};
+use skew::spec::{Recipe, RecipeKind};
 
 fn tool(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
@@ -84,18 +82,7 @@ fn images(dir: &Path, root: &Path, long: &str) -> Vec<String> {
     );
     let recipe = Recipe {
         path: "recipe.toml".into(),
-        kind: RecipeKind::Command(CommandRecipe {
-            run: vec!["sh".to_owned(), "-ec".to_owned(), script],
-            env: BTreeMap::new(),
-            pass_env: Vec::new(),
-            tools: Vec::new(),
-            inputs: Vec::new(),
-            caches: BTreeMap::new(),
-            patches: Vec::new(),
-            files: BTreeMap::new(),
-            within: Duration::from_secs(60),
-            submodules: false,
-        }),
+        kind: RecipeKind::Command(repo::command(&script)),
         paths: Vec::new(),
         entrypoint: vec!["bin/program".to_owned()],
     };

@@ -1,12 +1,14 @@
 //! Repositories to take versions from, and specs that name them.
 #![allow(dead_code, reason = "every test uses some of it")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use skew::model::SourceName;
-use skew::spec::{Overrides, Source, Spec, Versions};
+use skew::spec::{CommandRecipe, Overrides, Source, Spec, Versions};
 
 /// A repository to take versions from.
 pub struct Repo {
@@ -117,4 +119,20 @@ pub fn listed(revisions: &[&str]) -> Versions {
 
 pub fn tagged(pattern: &str) -> Versions {
     Versions { tags: Some(pattern.to_owned()), ..Versions::default() }
+}
+
+/// A recipe that runs a script of the shell, and asks for nothing else.
+pub fn command(script: &str) -> CommandRecipe {
+    CommandRecipe {
+        run: ["sh", "-ec", script].map(str::to_owned).to_vec(),
+        env: BTreeMap::new(),
+        pass_env: Vec::new(),
+        tools: Vec::new(),
+        inputs: Vec::new(),
+        caches: BTreeMap::new(),
+        patches: Vec::new(),
+        files: BTreeMap::new(),
+        within: Duration::from_secs(60),
+        submodules: false,
+    }
 }

@@ -1,13 +1,12 @@
 //! Recipes whose images others build: a Dockerfile by a real Docker, a flake by a real Nix.
 
-use crate::common::needs::{lacks, site, skipped};
+use crate::common::needs::{lacks, lacks_docker, site};
 use crate::common::wait::wait;
 use crate::fake_node;
 use crate::repo;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::net::UnixStream;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use skew::image::registry::{Access, Patience, Registry};
 use skew::image::{BuildError, Builder, Built, Input, Layout, Need, Site, checkout};
 use skew::model::{AttemptId, Digest, NodeName, RemoteAt, RoleName, SweepId};
 use skew::source::{Options, Resolved, resolve};
-use skew::spec::{CommandRecipe, DockerfileRecipe, NixRecipe, Recipe, RecipeKind, Resources, Stop};
+use skew::spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind, Resources, Stop};
 
 /// What Nix needs where there is no daemon and nothing can be fetched.
 const NIX: &str = "experimental-features = nix-command flakes\nsandbox = false\nbuild-users-group =\nsubstituters =\n";
@@ -56,14 +55,6 @@ const FLAKE: &str = r#"{
   };
 }
 "#;
-
-fn no_docker(test: &str) -> bool {
-    let there = UnixStream::connect("/var/run/docker.sock").is_ok();
-    if !there {
-        skipped(test, "no Docker on this machine");
-    }
-    !there
-}
 
 /// A repository at one version of a program, and a layout for its images.
 struct Stage {
@@ -116,19 +107,7 @@ fn nix(attr: &str, layers: usize) -> Recipe {
 }
 
 fn command() -> Recipe {
-    let run = ["sh", "-ec", "mkdir $OUT/bin; cp fake_node $OUT/bin/"].map(str::to_owned).to_vec();
-    recipe(RecipeKind::Command(CommandRecipe {
-        run,
-        env: BTreeMap::new(),
-        pass_env: Vec::new(),
-        tools: Vec::new(),
-        inputs: Vec::new(),
-        caches: BTreeMap::new(),
-        patches: Vec::new(),
-        files: BTreeMap::new(),
-        within: Duration::from_secs(60),
-        submodules: false,
-    }))
+    recipe(RecipeKind::Command(repo::command("mkdir $OUT/bin; cp fake_node $OUT/bin/")))
 }
 
 fn builder() -> Builder {
@@ -207,7 +186,7 @@ fn of_builds() -> BTreeSet<String> {
 
 #[test]
 fn a_dockerfile_is_built_by_docker() {
-    if no_docker("a_dockerfile_is_built_by_docker") {
+    if lacks_docker("a_dockerfile_is_built_by_docker") {
         return;
     }
     let (before, stage) = (of_builds(), stage());
@@ -235,7 +214,7 @@ fn a_dockerfile_is_built_by_docker() {
 
 #[test]
 fn a_dockerfile_that_fails_says_why_and_whose_fault_it_is() {
-    if no_docker("a_dockerfile_that_fails_says_why_and_whose_fault_it_is") {
+    if lacks_docker("a_dockerfile_that_fails_says_why_and_whose_fault_it_is") {
         return;
     }
     let (before, stage) = (of_builds(), stage());
@@ -294,7 +273,7 @@ fn of_every_kind(stage: &Stage) -> Vec<ImageRef> {
 #[test]
 fn whoever_built_a_program_it_runs_on_docker() {
     let test = "whoever_built_a_program_it_runs_on_docker";
-    if no_docker(test) || lacks(test, "nix") {
+    if lacks_docker(test) || lacks(test, "nix") {
         return;
     }
     let stage = stage();
@@ -317,7 +296,7 @@ fn whoever_built_a_program_it_runs_on_docker() {
 fn whoever_built_a_program_it_runs_on_kubernetes() {
     let test = "whoever_built_a_program_it_runs_on_kubernetes";
     let Some(cluster) = site(test) else { return };
-    if no_docker(test) || lacks(test, "nix") {
+    if lacks_docker(test) || lacks(test, "nix") {
         return;
     }
     let stage = stage();

@@ -96,8 +96,7 @@ impl DockerBackend {
         let engine = Engine::new(config.socket.as_deref());
         let images = Arc::new(Images::new(engine.clone(), config.images.clone(), &state));
         let owner = Arc::new(Owner::new(&dir)?);
-        let cores = cores();
-        let gate = Arc::new(Semaphore::new(cores * STARTS_PER_CORE));
+        let gate = Arc::new(Semaphore::new(cores() * STARTS_PER_CORE));
         Ok(Self { dir, range: config.range, engine, images, state, owner, gate })
     }
 
@@ -257,8 +256,7 @@ impl Backend for DockerBackend {
     }
 
     fn capacity(&self) -> Capacity {
-        let cores = cores();
-        Capacity { cores, memory: proc::available_memory() }
+        Capacity { cores: cores(), memory: proc::available_memory() }
     }
 
     async fn ensure_images(&self, wanted: &[ImageRef]) -> Result<(), DeployError> {

@@ -183,8 +183,7 @@ impl Backend for ProcessBackend {
     }
 
     fn capacity(&self) -> Capacity {
-        let cores = cores();
-        Capacity { cores, memory: proc::available_memory() }
+        Capacity { cores: cores(), memory: proc::available_memory() }
     }
 
     async fn ensure_images(&self, wanted: &[ImageRef]) -> Result<(), DeployError> {

@@ -124,18 +124,7 @@ fn history(dir: &Path) -> Repo {
 }
 
 fn command(script: &str) -> CommandRecipe {
-    CommandRecipe {
-        run: ["sh", "-ec", script].map(str::to_owned).to_vec(),
-        env: BTreeMap::new(),
-        pass_env: Vec::new(),
-        tools: vec!["sh".to_owned()],
-        inputs: Vec::new(),
-        caches: BTreeMap::new(),
-        patches: Vec::new(),
-        files: BTreeMap::new(),
-        within: Duration::from_secs(60),
-        submodules: false,
-    }
+    CommandRecipe { tools: vec!["sh".to_owned()], ..repo::command(script) }
 }
 
 fn recipe(command: CommandRecipe) -> Recipe {

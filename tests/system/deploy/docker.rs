@@ -1,7 +1,6 @@
 //! The Docker backend, on a real Docker.
 
 use std::collections::HashMap;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,21 +15,10 @@ use skew::model::Fault;
 
 use super::conformance::{self, cmd, is_exit, is_line, launch, name, request, start, until};
 use super::{fake_node, image};
-use crate::common::needs::skipped;
+use crate::common::needs::lacks_docker;
 use crate::common::wait::wait;
 
 const SOCKET: &str = "/var/run/docker.sock";
-
-/// Says aloud that a test is skipped as there is no Docker; in CI that is an error.
-fn missing(test: &str) -> bool {
-    match UnixStream::connect(SOCKET) {
-        Ok(_) => false,
-        Err(error) => {
-            skipped(test, format!("no Docker at {SOCKET} ({error})"));
-            true
-        }
-    }
-}
 
 /// A backend below a directory with the images of a layout; its names of images go with it.
 struct Stage {
@@ -96,7 +84,7 @@ impl Stage {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn docker_conforms() {
-    if missing("docker_conforms") {
+    if lacks_docker("docker_conforms") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -108,7 +96,7 @@ async fn docker_conforms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn limits_are_kept_and_told_apart() {
-    if missing("limits_are_kept_and_told_apart") {
+    if lacks_docker("limits_are_kept_and_told_apart") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -142,7 +130,7 @@ async fn limits_are_kept_and_told_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn parts_are_mounted_into_images() {
-    if missing("parts_are_mounted_into_images") {
+    if lacks_docker("parts_are_mounted_into_images") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -172,7 +160,7 @@ async fn parts_are_mounted_into_images() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_outlives_a_network_that_is_dropped() {
-    if missing("nothing_outlives_a_network_that_is_dropped") {
+    if lacks_docker("nothing_outlives_a_network_that_is_dropped") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -188,7 +176,7 @@ async fn nothing_outlives_a_network_that_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_that_nobody_waits_for_leaves_nothing() {
-    if missing("a_start_that_nobody_waits_for_leaves_nothing") {
+    if lacks_docker("a_start_that_nobody_waits_for_leaves_nothing") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -210,7 +198,7 @@ async fn a_start_that_nobody_waits_for_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kept_network_is_adopted() {
-    if missing("a_kept_network_is_adopted") {
+    if lacks_docker("a_kept_network_is_adopted") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -264,7 +252,7 @@ async fn victim() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_skew_is_cleaned_up_after() {
-    if missing("a_killed_skew_is_cleaned_up_after") {
+    if lacks_docker("a_killed_skew_is_cleaned_up_after") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -309,7 +297,7 @@ async fn a_killed_skew_is_cleaned_up_after() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_that_cannot_be_had_is_a_fault_of_the_image() {
-    if missing("an_image_that_cannot_be_had_is_a_fault_of_the_image") {
+    if lacks_docker("an_image_that_cannot_be_had_is_a_fault_of_the_image") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -330,7 +318,7 @@ async fn an_image_that_cannot_be_had_is_a_fault_of_the_image() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_that_somebody_removed_is_loaded_again() {
-    if missing("an_image_that_somebody_removed_is_loaded_again") {
+    if lacks_docker("an_image_that_somebody_removed_is_loaded_again") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
