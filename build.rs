@@ -16,6 +16,7 @@ fn main() {
     if known && var("CARGO_CFG_TARGET_OS") == "linux" {
         let mut rustc = Command::new(var("RUSTC"));
         rustc.args(["src/agent/agent.rs", "--edition", "2024", "--crate-name", "agent", "--crate-type", "bin"]);
+        rustc.args(["--cfg", "agent_program"]);
         rustc.args(["--target", &var("TARGET"), "-o"]).arg(&out);
         let linker = var("RUSTC_LINKER");
         if !linker.is_empty() {

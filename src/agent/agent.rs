@@ -20,113 +20,28 @@
 //! that had it before and has not quite ended (<https://github.com/kubernetes/kubernetes/pull/113041>): who hears another
 //! id asks for nothing.
 //!
-//! It is built by skew's build script with no library but `core` and `alloc`, so that it is static on every machine.
-#![no_std]
-#![no_main]
+//! It is built by the build script of `skew-deploy` with no library but `core` and `alloc`, so that it is static on every
+//! machine: then `agent_program` is set, and `start` is what the kernel begins with. To cargo it is a library like
+//! others, for tests and lints.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#![cfg_attr(agent_program, no_std, no_main)]
 
 extern crate alloc;
+
+mod files;
+mod linux;
+mod nodes;
+#[cfg(agent_program)]
+mod start;
+mod sys;
 
 use alloc::vec;
 use alloc::vec::Vec;
 
-mod files;
-mod nodes;
-mod sys;
-
-use sys::{call, n};
-
-pub type Bytes = Vec<u8>;
-/// An error's number, as Linux has them.
-pub type Result<T> = core::result::Result<T, i32>;
-
-pub const ENOENT: i32 = 2;
-pub const EINTR: i32 = 4;
-pub const EAGAIN: i32 = 11;
-pub const EEXIST: i32 = 17;
-pub const ENOTDIR: i32 = 20;
-pub const EINVAL: i32 = 22;
-pub const ELOOP: i32 = 40;
-
-/// Where the pod's volumes are.
-pub const RUN: &str = "/.skew/run";
-pub const HOME: &str = "/skew";
+use linux::{Bytes, EINVAL, Result, at, decimal, parse, read, write_all};
 
 /// The variable that the cluster sets to the pod's unique id.
 const POD: &[u8] = b"SKEW_POD=";
-
-pub fn result(value: isize) -> Result<usize> {
-    if value < 0 { Err(-(value as i32)) } else { Ok(value as usize) }
-}
-
-/// A text for the kernel: a zero at its end.
-pub fn zero(text: &[u8]) -> Bytes {
-    let mut bytes = Vec::with_capacity(text.len() + 1);
-    bytes.extend_from_slice(text);
-    bytes.push(0);
-    bytes
-}
-
-/// A file that is closed when it is let go of.
-pub struct Fd(pub i32);
-
-impl Drop for Fd {
-    fn drop(&mut self) {
-        call(n::CLOSE, [self.0 as usize, 0, 0, 0, 0, 0]);
-    }
-}
-
-pub fn read(fd: i32, buffer: &mut [u8]) -> Result<usize> {
-    loop {
-        match result(call(n::READ, [fd as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0])) {
-            Err(EINTR) => {}
-            other => return other,
-        }
-    }
-}
-
-pub fn write(fd: i32, bytes: &[u8]) -> Result<usize> {
-    loop {
-        match result(call(n::WRITE, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])) {
-            Err(EINTR) => {}
-            other => return other,
-        }
-    }
-}
-
-pub fn write_all(fd: i32, mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        bytes = &bytes[write(fd, bytes)?..];
-    }
-    Ok(())
-}
-
-pub fn sleep_ms(ms: u64) {
-    let time = [ms / 1000, ms % 1000 * 1_000_000];
-    call(n::NANOSLEEP, [time.as_ptr() as usize, 0, 0, 0, 0, 0]);
-}
-
-/// Milliseconds of a clock that only goes forward.
-pub fn now_ms() -> u64 {
-    let mut time = [0u64; 2];
-    call(n::CLOCK_GETTIME, [1, time.as_mut_ptr() as usize, 0, 0, 0, 0]);
-    time[0] * 1000 + time[1] / 1_000_000
-}
-
-/// The digits of a number.
-pub fn decimal(mut number: u64) -> Bytes {
-    let mut digits = vec![b'0' + (number % 10) as u8];
-    while number > 9 {
-        number /= 10;
-        digits.push(b'0' + (number % 10) as u8);
-    }
-    digits.reverse();
-    digits
-}
-
-pub fn parse(digits: &[u8]) -> u64 {
-    let digit = |sum: u64, d: &u8| sum.saturating_mul(10).saturating_add(u64::from(d.wrapping_sub(b'0').min(9)));
-    digits.iter().fold(0, digit)
-}
 
 fn read_exact(mut buffer: &mut [u8]) -> Result<()> {
     while !buffer.is_empty() {
@@ -164,11 +79,6 @@ fn answer(strings: &[Bytes]) {
     let _ = write_all(1, &bytes);
 }
 
-/// The argument at an index, empty where there is none.
-pub fn at(strings: &[Bytes], index: usize) -> &[u8] {
-    strings.get(index).map_or(&[], Vec::as_slice)
-}
-
 fn serve(own: &[u8], env: Vec<Bytes>) -> i32 {
     // Who does not read what a command writes to it must not end the agent.
     nodes::block_pipe_signal(true);
@@ -196,6 +106,7 @@ fn serve(own: &[u8], env: Vec<Bytes>) -> i32 {
     0
 }
 
+/// Does what the arguments say, and returns the exit status.
 pub fn main(args: &mut dyn Iterator<Item = &'static [u8]>, env: &mut dyn Iterator<Item = &'static [u8]>) -> i32 {
     // What tells the pod is no business of the node's program.
     let (own, env): (Vec<Bytes>, Vec<Bytes>) = env.map(<[u8]>::to_vec).partition(|pair| pair.starts_with(POD));

@@ -3,10 +3,10 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::sys::{call, n};
-use super::{
+use super::linux::{
     Bytes, EEXIST, EINVAL, ELOOP, ENOENT, ENOTDIR, Fd, HOME, Result, at, parse, read, result, write_all, zero,
 };
+use super::sys::{call, n};
 
 const RDONLY: usize = 0;
 const WRONLY: usize = 1;
@@ -18,13 +18,13 @@ const CLOEXEC: usize = 0o2_000_000;
 const CWD: i32 = -100;
 const REMOVE_DIR: usize = 0x200;
 
-pub fn open(at: i32, path: &[u8], flags: usize, mode: usize) -> Result<Fd> {
+pub(crate) fn open(at: i32, path: &[u8], flags: usize, mode: usize) -> Result<Fd> {
     let path = zero(path);
     let fd = call(n::OPENAT, [at as usize, path.as_ptr() as usize, flags | CLOEXEC, mode, 0, 0]);
     Ok(Fd(result(fd)? as i32))
 }
 
-pub fn mkdir(at: i32, path: &[u8]) -> Result<()> {
+pub(crate) fn mkdir(at: i32, path: &[u8]) -> Result<()> {
     let path = zero(path);
     match result(call(n::MKDIRAT, [at as usize, path.as_ptr() as usize, 0o755, 0, 0, 0])) {
         Ok(_) | Err(EEXIST) => Ok(()),
@@ -51,7 +51,7 @@ fn stat(file: &Fd) -> Result<(u64, u32)> {
 }
 
 /// Everything in a file, at most so many bytes.
-pub fn contents(file: &Fd, limit: usize) -> Result<Bytes> {
+pub(crate) fn contents(file: &Fd, limit: usize) -> Result<Bytes> {
     let mut bytes = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     while bytes.len() < limit {
@@ -64,7 +64,7 @@ pub fn contents(file: &Fd, limit: usize) -> Result<Bytes> {
     Ok(bytes)
 }
 
-pub fn slurp(path: &[u8], limit: usize) -> Result<Bytes> {
+pub(crate) fn slurp(path: &[u8], limit: usize) -> Result<Bytes> {
     contents(&open(CWD, path, RDONLY, 0)?, limit)
 }
 
@@ -85,7 +85,7 @@ fn parent(path: &[u8], create: bool) -> Result<(Fd, &[u8])> {
     Ok((dir, last))
 }
 
-pub fn write_file(path: &[u8], bytes: &[u8], mode: u64, append: bool) -> Result<()> {
+pub(crate) fn write_file(path: &[u8], bytes: &[u8], mode: u64, append: bool) -> Result<()> {
     let (dir, name) = parent(path, true)?;
     let file = if append {
         open(dir.0, name, WRONLY | APPEND | n::O_NOFOLLOW, 0)?
@@ -103,7 +103,7 @@ pub fn write_file(path: &[u8], bytes: &[u8], mode: u64, append: bool) -> Result<
 }
 
 /// `put PATH MODE APPEND BYTES`.
-pub fn put(request: &[Bytes]) -> Result<Vec<Bytes>> {
+pub(crate) fn put(request: &[Bytes]) -> Result<Vec<Bytes>> {
     let append = at(request, 2) == b"append";
     match write_file(at(request, 0), at(request, 3), parse(at(request, 1)), append) {
         Ok(()) => Ok(vec![b"ok".to_vec()]),
@@ -114,7 +114,7 @@ pub fn put(request: &[Bytes]) -> Result<Vec<Bytes>> {
 }
 
 /// `get PATH LIMIT`.
-pub fn get(request: &[Bytes]) -> Result<Vec<Bytes>> {
+pub(crate) fn get(request: &[Bytes]) -> Result<Vec<Bytes>> {
     let limit = parse(at(request, 1)) as usize;
     let file = parent(at(request, 0), false).and_then(|(dir, name)| {
         // A pipe in its place must not make anybody wait.
@@ -136,7 +136,7 @@ pub fn get(request: &[Bytes]) -> Result<Vec<Bytes>> {
 }
 
 /// The names in a directory.
-pub fn names(dir: &Fd) -> Result<Vec<Bytes>> {
+pub(crate) fn names(dir: &Fd) -> Result<Vec<Bytes>> {
     let mut names = Vec::new();
     let mut buffer = vec![0u8; 32 * 1024];
     loop {
@@ -173,19 +173,19 @@ fn empty(dir: &Fd) -> Result<()> {
 }
 
 /// A node's directories.
-pub fn make_dirs() -> Result<()> {
+pub(crate) fn make_dirs() -> Result<()> {
     let home = open(CWD, HOME.as_bytes(), n::O_DIRECTORY, 0)?;
     mkdir(home.0, b"data")?;
     mkdir(home.0, b"tmp")
 }
 
 /// Lets everybody write in a node's directory.
-pub fn open_home() -> Result<()> {
+pub(crate) fn open_home() -> Result<()> {
     chmod(&open(CWD, HOME.as_bytes(), n::O_DIRECTORY, 0)?, 0o777).map(drop)
 }
 
 /// Empties a node's data.
-pub fn wipe() -> Result<Vec<Bytes>> {
+pub(crate) fn wipe() -> Result<Vec<Bytes>> {
     let home = open(CWD, HOME.as_bytes(), n::O_DIRECTORY, 0)?;
     for name in [b"data".as_slice(), b"tmp"] {
         match open(home.0, name, n::O_DIRECTORY | n::O_NOFOLLOW, 0) {
@@ -204,7 +204,7 @@ pub fn wipe() -> Result<Vec<Bytes>> {
 }
 
 /// Copies a tree, but nothing that is mounted into it.
-pub fn copy(from: &[u8], to: &[u8]) -> Result<()> {
+pub(crate) fn copy(from: &[u8], to: &[u8]) -> Result<()> {
     let from = open(CWD, from, n::O_DIRECTORY, 0)?;
     let to = open(CWD, to, n::O_DIRECTORY, 0)?;
     let device = stat(&from)?.0;
@@ -259,7 +259,7 @@ fn copy_dir(from: &Fd, to: &Fd, device: u64) -> Result<()> {
 }
 
 /// Puts config files in place: a line each of `/.skew/files/index` has mode, source and path.
-pub fn place() -> Result<()> {
+pub(crate) fn place() -> Result<()> {
     let index = match slurp(b"/.skew/files/index", 1 << 20) {
         Ok(index) => index,
         Err(ENOENT) => return Ok(()),
@@ -274,4 +274,46 @@ pub fn place() -> Result<()> {
         write_file(path, &slurp(&from, 2 << 20)?, parse(mode), false)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::path::Path;
+    use std::{env, fs, process};
+
+    use super::*;
+
+    fn bytes(path: &Path) -> &[u8] {
+        path.as_os_str().as_bytes()
+    }
+
+    #[test]
+    fn trees_are_copied_with_their_links_and_emptied() {
+        let dir = env::temp_dir().join(format!("skew-agent-{}", process::id()));
+        let (from, to) = (dir.join("from"), dir.join("to"));
+        fs::create_dir_all(from.join("a/b")).unwrap();
+        fs::create_dir_all(&to).unwrap();
+        fs::write(from.join("a/b/file"), "text").unwrap();
+        std::os::unix::fs::symlink("a/b/file", from.join("link")).unwrap();
+
+        copy(bytes(&from), bytes(&to)).unwrap();
+        assert_eq!(fs::read(to.join("a/b/file")).unwrap(), b"text");
+        assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("a/b/file"));
+        assert_eq!(slurp(bytes(&to.join("link")), 3), Ok(b"tex".to_vec()), "bounded");
+
+        // A link that leads out is removed, and not followed.
+        std::os::unix::fs::symlink(&from, to.join("out")).unwrap();
+        empty(&open(CWD, bytes(&to), n::O_DIRECTORY, 0).unwrap()).unwrap();
+        assert_eq!(names(&open(CWD, bytes(&to), n::O_DIRECTORY, 0).unwrap()), Ok(Vec::new()));
+        assert!(from.join("a/b/file").exists());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn no_path_leaves_the_nodes_directory() {
+        for path in ["..", "a/../b", "", "/", "."] {
+            assert_eq!(parent(path.as_bytes(), false).err(), Some(EINVAL), "{path:?}");
+        }
+    }
 }

@@ -3,11 +3,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::sys::{call, exit as leave, n};
-use super::{
-    Bytes, EAGAIN, EEXIST, EINVAL, ENOENT, Fd, HOME, RUN, Result, at, decimal, files, now_ms, parse, read, result,
-    sleep_ms, write, write_all, zero,
+use super::files;
+use super::linux::{
+    Bytes, EAGAIN, EEXIST, EINVAL, ENOENT, Fd, HOME, RUN, Result, at, decimal, now_ms, parse, read, result, sleep_ms,
+    write, write_all, zero,
 };
+use super::sys::{call, exit as leave, n};
 
 const KILL: i32 = 9;
 const PIPE: u64 = 1 << 12; // SIGPIPE is 13
@@ -25,7 +26,7 @@ const SERVICE_MS: u64 = 30_000;
 const LOOK_MS: u64 = 5;
 
 /// Blocks SIGPIPE, or lets it through again.
-pub fn block_pipe_signal(block: bool) {
+pub(crate) fn block_pipe_signal(block: bool) {
     let set = [PIPE];
     call(n::SIGPROCMASK, [usize::from(!block), set.as_ptr() as usize, 0, 8, 0, 0]);
 }
@@ -39,7 +40,7 @@ fn in_run(name: &[u8]) -> Bytes {
 }
 
 /// Waits until it is ended.
-pub fn hold() -> i32 {
+pub(crate) fn hold() -> i32 {
     loop {
         sleep_ms(3_600_000);
     }
@@ -85,7 +86,7 @@ fn status_of(error: i32) -> i32 {
 }
 
 /// What a node's container starts: config in place, then the node's own program instead of this one. Once in a pod.
-pub fn run(args: &mut dyn Iterator<Item = &'static [u8]>, env: Vec<Bytes>) -> i32 {
+pub(crate) fn run(args: &mut dyn Iterator<Item = &'static [u8]>, env: Vec<Bytes>) -> i32 {
     const CREATE_NEW: usize = 0o100 | 0o200 | 1;
     let marker = match files::open(-100, &in_run(b"node"), CREATE_NEW, 0o644) {
         Ok(marker) => marker,
@@ -134,7 +135,7 @@ fn limit(resource: usize, to: u64) {
 }
 
 /// `started MS`: waits until the node's program runs, or says why it does not.
-pub fn started(within: u64) -> Result<Vec<Bytes>> {
+pub(crate) fn started(within: u64) -> Result<Vec<Bytes>> {
     let own = link(b"/proc/self/exe");
     let deadline = now_ms() + within;
     loop {
@@ -185,7 +186,7 @@ fn others() -> Result<Vec<i32>> {
 }
 
 /// `stop SIGNAL MS`: asks the node to stop, waits so long for it, then kills everything.
-pub fn stop(signal: i32, grace: u64) -> Result<Vec<Bytes>> {
+pub(crate) fn stop(signal: i32, grace: u64) -> Result<Vec<Bytes>> {
     let deadline = now_ms() + grace;
     let pid = parse(&files::slurp(&in_run(b"node"), 32).unwrap_or_default()) as i32;
     if grace > 0 && pid > 1 && is_alive(pid) {
@@ -208,7 +209,7 @@ pub fn stop(signal: i32, grace: u64) -> Result<Vec<Bytes>> {
 }
 
 /// `all SIGNAL`: to every process of the pod.
-pub fn all(signal: i32) -> Result<Vec<Bytes>> {
+pub(crate) fn all(signal: i32) -> Result<Vec<Bytes>> {
     let _ = kill(-1, signal);
     Ok(vec![b"ok".to_vec()])
 }
@@ -231,7 +232,7 @@ fn connect(socket: &Fd, to: &[u8; 16]) -> Result<usize> {
 }
 
 /// `dial PORT MS`: waits until the node accepts connections on a port, or the last error's number.
-pub fn dial(port: u64, within: u64) -> Result<Vec<Bytes>> {
+pub(crate) fn dial(port: u64, within: u64) -> Result<Vec<Bytes>> {
     let deadline = now_ms() + within;
     loop {
         match connect(&socket(0)?, &address([127, 0, 0, 1], port as u16)) {
@@ -274,7 +275,7 @@ fn await_service(host: &[u8]) -> Result<()> {
 }
 
 /// What the pod's processes use: bytes, milliseconds, how many.
-pub fn usage() -> Result<Vec<Bytes>> {
+pub(crate) fn usage() -> Result<Vec<Bytes>> {
     let (mut pages, mut ticks, mut count) = (0, 0, 0);
     for pid in others()? {
         let of = |name: &[u8]| files::slurp(&[b"/proc/", decimal(pid as u64).as_slice(), name].concat(), 4096);
@@ -327,7 +328,7 @@ impl Kept {
 }
 
 /// `exec MS KEEP STDIN ARGC ARGV… ENV…`: runs a command to its end, or to its deadline.
-pub fn exec(request: &[Bytes], mut env: Vec<Bytes>) -> Result<Vec<Bytes>> {
+pub(crate) fn exec(request: &[Bytes], mut env: Vec<Bytes>) -> Result<Vec<Bytes>> {
     let (within, limit) = (parse(at(request, 0)), parse(at(request, 1)) as usize);
     let mut stdin = at(request, 2);
     let argc = parse(at(request, 3)) as usize;
@@ -426,4 +427,42 @@ fn wait_for(readable: [Option<&Fd>; 2], writable: Option<&Fd>) {
     let mut entries = [entry(readable[0], 1), entry(readable[1], 1), entry(writable, 4)];
     let time = [0u64, LOOK_MS * 1_000_000];
     call(n::PPOLL, [entries.as_mut_ptr() as usize, entries.len(), time.as_ptr() as usize, 0, 8, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_executed_has_a_shells_status() {
+        assert_eq!(status_of(ENOENT), 127);
+        assert_eq!(status_of(13), 126);
+        assert_eq!(execute(&[], &[]), EINVAL);
+        let (argv, env) = ([b"no such program".to_vec()], [b"PATH=/nowhere".to_vec()]);
+        assert_eq!(execute(&argv, &env), ENOENT);
+    }
+
+    #[test]
+    fn an_output_is_kept_up_to_its_bound() {
+        let (from, to) = pipe(NONBLOCK).unwrap();
+        let mut kept = Kept { from: Some(from), bytes: Vec::new(), limit: 3, truncated: false };
+        let mut buffer = [0; 64];
+        kept.read(&mut buffer);
+        assert!(kept.from.is_some() && kept.bytes.is_empty(), "nothing is there yet");
+        write_all(to.0, b"text").unwrap();
+        kept.read(&mut buffer);
+        assert_eq!((kept.bytes.as_slice(), kept.truncated), (b"tex".as_slice(), true));
+        drop(to);
+        kept.read(&mut buffer);
+        assert!(kept.from.is_none(), "its end was seen");
+    }
+
+    #[test]
+    fn processes_are_looked_at() {
+        let own = std::process::id() as i32;
+        assert!(is_alive(own));
+        assert!(!is_alive(i32::MAX));
+        assert!(!others().unwrap().contains(&own));
+        assert_eq!(at_word(b") S 1 2", 1), b"S");
+    }
 }

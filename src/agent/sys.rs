@@ -1,95 +1,95 @@
-//! What the agent needs of Linux, and nothing else: system calls, an allocator, the first instruction. All `unsafe` is
-//! in this file.
+//! System calls. All `unsafe` is in this file and in `start`.
+#![allow(unsafe_code, reason = "system calls")]
 
-use core::alloc::{GlobalAlloc, Layout};
-use core::arch::{asm, global_asm};
-use core::cell::UnsafeCell;
+use core::arch::asm;
 
 /// The numbers that differ between architectures.
 #[cfg(target_arch = "x86_64")]
-pub mod n {
-    pub const READ: usize = 0;
-    pub const WRITE: usize = 1;
-    pub const CLOSE: usize = 3;
-    pub const FSTAT: usize = 5;
-    pub const MMAP: usize = 9;
-    pub const SIGPROCMASK: usize = 14;
-    pub const NANOSLEEP: usize = 35;
-    pub const GETPID: usize = 39;
-    pub const SOCKET: usize = 41;
-    pub const CONNECT: usize = 42;
-    pub const BIND: usize = 49;
-    pub const LISTEN: usize = 50;
-    pub const SETSOCKOPT: usize = 54;
-    pub const CLONE: usize = 56;
-    pub const EXECVE: usize = 59;
-    pub const WAIT4: usize = 61;
-    pub const KILL: usize = 62;
-    pub const FCNTL: usize = 72;
-    pub const CHDIR: usize = 80;
-    pub const FCHMOD: usize = 91;
-    pub const SETPGID: usize = 109;
-    pub const GETDENTS64: usize = 217;
-    pub const CLOCK_GETTIME: usize = 228;
-    pub const EXIT_GROUP: usize = 231;
-    pub const OPENAT: usize = 257;
-    pub const MKDIRAT: usize = 258;
-    pub const UNLINKAT: usize = 263;
-    pub const SYMLINKAT: usize = 266;
-    pub const READLINKAT: usize = 267;
-    pub const PPOLL: usize = 271;
-    pub const DUP3: usize = 292;
-    pub const PIPE2: usize = 293;
-    pub const PRLIMIT64: usize = 302;
-    pub const O_DIRECTORY: usize = 0o200_000;
-    pub const O_NOFOLLOW: usize = 0o400_000;
-    pub const STAT_MODE: usize = 24;
+pub(crate) mod n {
+    pub(crate) const READ: usize = 0;
+    pub(crate) const WRITE: usize = 1;
+    pub(crate) const CLOSE: usize = 3;
+    pub(crate) const FSTAT: usize = 5;
+    #[cfg(agent_program)]
+    pub(crate) const MMAP: usize = 9;
+    pub(crate) const SIGPROCMASK: usize = 14;
+    pub(crate) const NANOSLEEP: usize = 35;
+    pub(crate) const GETPID: usize = 39;
+    pub(crate) const SOCKET: usize = 41;
+    pub(crate) const CONNECT: usize = 42;
+    pub(crate) const BIND: usize = 49;
+    pub(crate) const LISTEN: usize = 50;
+    pub(crate) const SETSOCKOPT: usize = 54;
+    pub(crate) const CLONE: usize = 56;
+    pub(crate) const EXECVE: usize = 59;
+    pub(crate) const WAIT4: usize = 61;
+    pub(crate) const KILL: usize = 62;
+    pub(crate) const FCNTL: usize = 72;
+    pub(crate) const CHDIR: usize = 80;
+    pub(crate) const FCHMOD: usize = 91;
+    pub(crate) const SETPGID: usize = 109;
+    pub(crate) const GETDENTS64: usize = 217;
+    pub(crate) const CLOCK_GETTIME: usize = 228;
+    pub(crate) const EXIT_GROUP: usize = 231;
+    pub(crate) const OPENAT: usize = 257;
+    pub(crate) const MKDIRAT: usize = 258;
+    pub(crate) const UNLINKAT: usize = 263;
+    pub(crate) const SYMLINKAT: usize = 266;
+    pub(crate) const READLINKAT: usize = 267;
+    pub(crate) const PPOLL: usize = 271;
+    pub(crate) const DUP3: usize = 292;
+    pub(crate) const PIPE2: usize = 293;
+    pub(crate) const PRLIMIT64: usize = 302;
+    pub(crate) const O_DIRECTORY: usize = 0o200_000;
+    pub(crate) const O_NOFOLLOW: usize = 0o400_000;
+    pub(crate) const STAT_MODE: usize = 24;
 }
 
 /// The numbers that differ between architectures.
 #[cfg(target_arch = "aarch64")]
-pub mod n {
-    pub const READ: usize = 63;
-    pub const WRITE: usize = 64;
-    pub const CLOSE: usize = 57;
-    pub const FSTAT: usize = 80;
-    pub const MMAP: usize = 222;
-    pub const SIGPROCMASK: usize = 135;
-    pub const NANOSLEEP: usize = 101;
-    pub const GETPID: usize = 172;
-    pub const SOCKET: usize = 198;
-    pub const CONNECT: usize = 203;
-    pub const BIND: usize = 200;
-    pub const LISTEN: usize = 201;
-    pub const SETSOCKOPT: usize = 208;
-    pub const CLONE: usize = 220;
-    pub const EXECVE: usize = 221;
-    pub const WAIT4: usize = 260;
-    pub const KILL: usize = 129;
-    pub const FCNTL: usize = 25;
-    pub const CHDIR: usize = 49;
-    pub const FCHMOD: usize = 52;
-    pub const SETPGID: usize = 154;
-    pub const GETDENTS64: usize = 61;
-    pub const CLOCK_GETTIME: usize = 113;
-    pub const EXIT_GROUP: usize = 94;
-    pub const OPENAT: usize = 56;
-    pub const MKDIRAT: usize = 34;
-    pub const UNLINKAT: usize = 35;
-    pub const SYMLINKAT: usize = 36;
-    pub const READLINKAT: usize = 78;
-    pub const PPOLL: usize = 73;
-    pub const DUP3: usize = 24;
-    pub const PIPE2: usize = 59;
-    pub const PRLIMIT64: usize = 261;
-    pub const O_DIRECTORY: usize = 0o40_000;
-    pub const O_NOFOLLOW: usize = 0o100_000;
-    pub const STAT_MODE: usize = 16;
+pub(crate) mod n {
+    pub(crate) const READ: usize = 63;
+    pub(crate) const WRITE: usize = 64;
+    pub(crate) const CLOSE: usize = 57;
+    pub(crate) const FSTAT: usize = 80;
+    #[cfg(agent_program)]
+    pub(crate) const MMAP: usize = 222;
+    pub(crate) const SIGPROCMASK: usize = 135;
+    pub(crate) const NANOSLEEP: usize = 101;
+    pub(crate) const GETPID: usize = 172;
+    pub(crate) const SOCKET: usize = 198;
+    pub(crate) const CONNECT: usize = 203;
+    pub(crate) const BIND: usize = 200;
+    pub(crate) const LISTEN: usize = 201;
+    pub(crate) const SETSOCKOPT: usize = 208;
+    pub(crate) const CLONE: usize = 220;
+    pub(crate) const EXECVE: usize = 221;
+    pub(crate) const WAIT4: usize = 260;
+    pub(crate) const KILL: usize = 129;
+    pub(crate) const FCNTL: usize = 25;
+    pub(crate) const CHDIR: usize = 49;
+    pub(crate) const FCHMOD: usize = 52;
+    pub(crate) const SETPGID: usize = 154;
+    pub(crate) const GETDENTS64: usize = 61;
+    pub(crate) const CLOCK_GETTIME: usize = 113;
+    pub(crate) const EXIT_GROUP: usize = 94;
+    pub(crate) const OPENAT: usize = 56;
+    pub(crate) const MKDIRAT: usize = 34;
+    pub(crate) const UNLINKAT: usize = 35;
+    pub(crate) const SYMLINKAT: usize = 36;
+    pub(crate) const READLINKAT: usize = 78;
+    pub(crate) const PPOLL: usize = 73;
+    pub(crate) const DUP3: usize = 24;
+    pub(crate) const PIPE2: usize = 59;
+    pub(crate) const PRLIMIT64: usize = 261;
+    pub(crate) const O_DIRECTORY: usize = 0o40_000;
+    pub(crate) const O_NOFOLLOW: usize = 0o100_000;
+    pub(crate) const STAT_MODE: usize = 16;
 }
 
 /// Makes a system call; a negative result is an error's number. Every pointer given is to memory that lives long enough.
 #[cfg(target_arch = "x86_64")]
-pub fn call(number: usize, a: [usize; 6]) -> isize {
+pub(crate) fn call(number: usize, a: [usize; 6]) -> isize {
     let result: isize;
     // SAFETY: the kernel checks what it is given; callers pass pointers to live memory of the right size.
     unsafe {
@@ -101,7 +101,7 @@ pub fn call(number: usize, a: [usize; 6]) -> isize {
 
 /// Makes a system call; a negative result is an error's number. Every pointer given is to memory that lives long enough.
 #[cfg(target_arch = "aarch64")]
-pub fn call(number: usize, a: [usize; 6]) -> isize {
+pub(crate) fn call(number: usize, a: [usize; 6]) -> isize {
     let result: isize;
     // SAFETY: the kernel checks what it is given; callers pass pointers to live memory of the right size.
     unsafe {
@@ -111,151 +111,9 @@ pub fn call(number: usize, a: [usize; 6]) -> isize {
     result
 }
 
-#[cfg(target_arch = "x86_64")]
-global_asm!(".globl _start", "_start:", "xor ebp, ebp", "mov rdi, rsp", "and rsp, -16", "call begin", "ud2");
-#[cfg(target_arch = "aarch64")]
-global_asm!(".globl _start", "_start:", "mov x29, #0", "mov x30, #0", "mov x0, sp", "bl begin", "brk #1");
-
-/// The texts that the kernel left on the stack: arguments, then the environment.
-#[unsafe(no_mangle)]
-extern "C" fn begin(stack: *const usize) -> ! {
-    // SAFETY: the kernel put a count, that many pointers, a null, the environment's pointers, and a null there.
-    let (args, env) = unsafe {
-        let count = *stack;
-        let first = stack.add(1).cast::<*const u8>();
-        let args = core::slice::from_raw_parts(first, count);
-        let env = first.add(count + 1);
-        let mut length = 0;
-        while !(*env.add(length)).is_null() {
-            length += 1;
-        }
-        (args, core::slice::from_raw_parts(env, length))
-    };
-    exit(crate::main(&mut args.iter().map(|p| text(*p)), &mut env.iter().map(|p| text(*p))))
-}
-
-fn text(pointer: *const u8) -> &'static [u8] {
-    // SAFETY: a text of the kernel's ends with a zero and stays for ever.
-    unsafe { core::ffi::CStr::from_ptr(pointer.cast()).to_bytes() }
-}
-
 /// Ends the process.
-pub fn exit(status: i32) -> ! {
+pub(crate) fn exit(status: i32) -> ! {
     loop {
         call(n::EXIT_GROUP, [status as usize, 0, 0, 0, 0, 0]);
     }
-}
-
-/// Hands out memory and never takes it back: the agent answers one request and ends.
-struct Bump(UnsafeCell<(usize, usize)>);
-
-// SAFETY: the agent has one thread.
-unsafe impl Sync for Bump {}
-
-// SAFETY: every piece is handed out once, aligned, from memory that is mapped for ever.
-unsafe impl GlobalAlloc for Bump {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: one thread, and no reference to the cell outlives this function.
-        let (next, end) = unsafe { &mut *self.0.get() };
-        let mut at = next.next_multiple_of(layout.align());
-        if at + layout.size() > *end {
-            let size = (layout.size() + layout.align()).max(1 << 20).next_multiple_of(4096);
-            // Readable, writable; private, anonymous.
-            let mapped = call(n::MMAP, [0, size, 3, 0x22, usize::MAX, 0]);
-            if mapped < 0 {
-                return core::ptr::null_mut();
-            }
-            *end = mapped as usize + size;
-            at = (mapped as usize).next_multiple_of(layout.align());
-        }
-        *next = at + layout.size();
-        at as *mut u8
-    }
-
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-}
-
-#[global_allocator]
-static MEMORY: Bump = Bump(UnsafeCell::new((0, 0)));
-
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
-    exit(125)
-}
-
-// `alloc` was compiled for programs that unwind; this one never does.
-
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
-
-#[unsafe(no_mangle)]
-extern "C" fn _Unwind_Resume() -> ! {
-    exit(125)
-}
-
-// The compiler calls these by name. Volatile, or it would find out what they do and call them for it.
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the caller's pointers are good for `count` bytes.
-    unsafe {
-        asm!("rep movsb", inout("rcx") count => _, inout("rdi") to => _, inout("rsi") from => _, options(nostack));
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    for i in 0..count {
-        // SAFETY: the caller's pointers are good for `count` bytes.
-        unsafe { to.add(i).write_volatile(from.add(i).read()) };
-    }
-    to
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, count: usize) -> *mut u8 {
-    if (to as usize).wrapping_sub(from as usize) >= count {
-        // SAFETY: they overlap in no way that a copy from front to back minds.
-        return unsafe { memcpy(to, from, count) };
-    }
-    for i in (0..count).rev() {
-        // SAFETY: the caller's pointers are good for `count` bytes.
-        unsafe { to.add(i).write_volatile(from.add(i).read()) };
-    }
-    to
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memset(to: *mut u8, byte: i32, count: usize) -> *mut u8 {
-    for i in 0..count {
-        // SAFETY: the caller's pointer is good for `count` bytes.
-        unsafe { to.add(i).write_volatile(byte as u8) };
-    }
-    to
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcmp(a: *const u8, b: *const u8, count: usize) -> i32 {
-    for i in 0..count {
-        // SAFETY: the caller's pointers are good for `count` bytes.
-        let (x, y) = unsafe { (a.add(i).read_volatile(), b.add(i).read_volatile()) };
-        if x != y {
-            return i32::from(x) - i32::from(y);
-        }
-    }
-    0
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn bcmp(a: *const u8, b: *const u8, count: usize) -> i32 {
-    // SAFETY: as above.
-    unsafe { memcmp(a, b, count) }
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn strlen(text: *const u8) -> usize {
-    let mut length = 0;
-    // SAFETY: the caller's text ends with a zero.
-    while unsafe { text.add(length).read_volatile() } != 0 {
-        length += 1;
-    }
-    length
 }
