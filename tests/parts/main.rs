@@ -9,6 +9,7 @@ mod docs;
 #[path = "../fake_node/mod.rs"]
 mod fake_node;
 mod flows;
+mod golden;
 mod guide;
 mod image;
 mod image_tools;
