@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
-use super::network::Inner;
+use super::inner::Inner;
 use super::{addresses, proc};
 use crate::deploy::DeployError;
 use crate::host::lock;

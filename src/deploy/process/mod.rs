@@ -9,6 +9,7 @@ mod excuse;
 mod files;
 mod group;
 mod images;
+mod inner;
 mod network;
 mod node;
 mod output;
@@ -32,7 +33,8 @@ use addresses::Registry;
 pub(super) use files::components as path_components;
 use images::Images;
 pub use images::Unpack;
-use network::{Inner, ProcessNetwork, make_dirs};
+use inner::Inner;
+use network::{ProcessNetwork, make_dirs};
 use node::{Node, Running};
 pub(super) use proc::{Identity, boot};
 use reap::Tracker;
@@ -268,7 +270,7 @@ impl Backend for ProcessBackend {
             tracker.bury();
             let nodes = record.iter().flat_map(|record| &record.nodes);
             nodes.filter_map(|node| node.group.as_deref()).for_each(group::remove);
-            let aside = network::discard(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))?;
+            let aside = inner::discard(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))?;
             registry.release(&dir)?;
             match aside {
                 Some(aside) => files::remove(&aside).map_err(DeployError::io(format!("remove {}", aside.display()))),
