@@ -20,7 +20,7 @@ use super::node::Running;
 use super::objects::{self, Files, OBJECT_BYTES};
 use super::pod::PodState;
 use crate::deploy::dial::connect;
-use crate::deploy::process::path_components;
+use crate::deploy::paths::path_components;
 use crate::deploy::{
     Cmd, DeployError, For, Launch, LaunchFile, LogFile, Network, Output, Place, Replacement, State, Usage,
 };
