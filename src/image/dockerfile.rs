@@ -24,7 +24,7 @@ use super::builder::{Input, Site};
 use super::command::{FULL, MEMORY, UNREACHABLE};
 use super::error::{BuildError, ImageError};
 use super::foreign::{apart, cancelled};
-use super::layer::Written;
+use super::gzip::Written;
 use super::log::{Said, follow};
 use super::save;
 use crate::host::remove_tree;

@@ -13,8 +13,7 @@ use tar::EntryType;
 
 use super::builder::{Input, Site};
 use super::error::{BuildError, ImageError};
-use super::gzip;
-use super::layer::Written;
+use super::gzip::{self, Written};
 use super::oci::{DOCUMENT, timestamp};
 use super::store::Blobs;
 use crate::model::Fault;
