@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::command;
 use super::dockerfile;
-use super::error::{BuildError, ImageError, MissingTools, disk_full};
+use super::error::{BuildError, ImageError, MissingTools};
 use super::foreign::References;
 use super::gzip::Written;
 use super::key;
@@ -18,7 +18,7 @@ use super::prebuilt;
 use super::tools::Machine;
 use serde_json::Value;
 
-use crate::host::Cancel;
+use crate::host::{Cancel, disk_full};
 use crate::model::{Digest, Fault, Version};
 use crate::source::{Checkout, Facts};
 use crate::spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind};

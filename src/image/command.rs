@@ -11,12 +11,12 @@ use std::time::Duration;
 use globset::GlobBuilder;
 
 use super::builder::{Input, Site};
-use super::error::{BuildError, ImageError, disk_full};
+use super::error::{BuildError, ImageError};
 use super::key::{Beside, told};
 use super::log::{Said, follow};
 use super::tools::{Machine, find_in};
 use super::tree::{Tree, TreeError};
-use crate::host::{self, BUILD_MARK, Ended, Guard, Lock, end_marked};
+use crate::host::{self, BUILD_MARK, Ended, Guard, Lock, disk_full, end_marked};
 use crate::model::Fault;
 use crate::source::git::Git;
 use crate::spec::CommandRecipe;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::LayoutError;
 use super::registry::RegistryError;
-use crate::host::LockError;
+use crate::host::{LockError, disk_full};
 use crate::model::Fault;
 
 /// A build that gave no image.
@@ -129,11 +129,6 @@ impl From<LayoutError> for BuildError {
     fn from(error: LayoutError) -> Self {
         ImageError::from(error).into()
     }
-}
-
-/// Whether an error says that there is no room left.
-pub(crate) fn disk_full(kind: io::ErrorKind) -> bool {
-    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// A program that a recipe needs and this machine does not have.
