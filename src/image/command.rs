@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use globset::GlobBuilder;
 
-use super::builder::{Input, Site};
 use super::error::{BuildError, ImageError};
+use super::input::{Input, Site};
 use super::key::{Beside, told};
 use super::log::{Said, follow};
 use super::tools::{Machine, find_in};

@@ -20,11 +20,11 @@ use globset::GlobBuilder;
 use serde_json::Value;
 use tar::{EntryType, Header};
 
-use super::builder::{Input, Site};
 use super::command::{FULL, MEMORY, UNREACHABLE};
 use super::error::{BuildError, ImageError};
 use super::foreign::{apart, cancelled};
 use super::gzip::Written;
+use super::input::{Input, Site};
 use super::log::{Said, follow};
 use super::save;
 use crate::host::remove_tree;

@@ -131,6 +131,12 @@ impl From<LayoutError> for BuildError {
     }
 }
 
+/// A file of the layout that could not be written.
+pub(crate) fn unwritten(error: io::Error) -> BuildError {
+    let fault = if disk_full(error.kind()) { Fault::Disk } else { Fault::Image };
+    BuildError::infrastructure(fault, format!("cannot write the image: {error}"))
+}
+
 /// A program that a recipe needs and this machine does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingTool {

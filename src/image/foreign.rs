@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::builder::{Input, Site};
 use super::error::{BuildError, ImageError};
+use super::input::{Input, Site};
 use super::layout::Built;
 use super::prebuilt::fill;
 use super::registry::{Access, Patience, Registry, RegistryError};

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::builder::Input;
 use super::error::ImageError;
 use super::foreign::References;
+use super::input::Input;
 use super::nix;
 use super::oci::{architecture, os};
 use super::prebuilt::{self, Place};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::builder::{Input, Site, unwritten};
 use super::command::{GRACE, judge, unfit, unstartable};
-use super::error::{BuildError, ImageError};
+use super::error::{BuildError, ImageError, unwritten};
 use super::gzip::Written;
+use super::input::{Input, Site};
 use super::layer;
 use super::log::follow;
 use super::oci::Runtime;

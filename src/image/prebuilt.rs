@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::builder::Input;
 use super::error::{BuildError, ImageError};
 use super::extract::{AbsoluteLinks, extract};
+use super::input::Input;
 use super::key::digest_file;
 use super::tree::Tree;
 use crate::model::{Digest, Fault, Version};
