@@ -20,7 +20,7 @@ use globset::GlobBuilder;
 use serde_json::Value;
 use tar::{EntryType, Header};
 
-use super::command::{FULL, MEMORY, UNREACHABLE};
+use super::ending::{FULL, MEMORY, UNREACHABLE};
 use super::error::{BuildError, ImageError};
 use super::foreign::{apart, cancelled};
 use super::gzip::Written;

@@ -8,6 +8,7 @@ mod command;
 mod difference;
 mod docker;
 mod dockerfile;
+mod ending;
 mod error;
 mod extract;
 mod foreign;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::command::{GRACE, judge, unfit, unstartable};
+use super::ending::{GRACE, judge, unfit, unstartable};
 use super::error::{BuildError, ImageError, unwritten};
 use super::gzip::Written;
 use super::input::{Input, Site};
