@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use globset::GlobBuilder;
 
+use super::beside::{Beside, told};
 use super::ending::{GRACE, judge, unfit, unstartable};
 use super::error::{BuildError, ImageError};
 use super::input::{Input, Site};
-use super::key::{Beside, told};
 use super::log::follow;
 use super::tools::{Machine, find_in};
 use super::tree::Tree;

@@ -20,9 +20,9 @@ use globset::GlobBuilder;
 use serde_json::Value;
 use tar::{EntryType, Header};
 
+use super::apart::{apart, cancelled};
 use super::ending::{FULL, MEMORY, UNREACHABLE};
 use super::error::{BuildError, ImageError};
-use super::foreign::{apart, cancelled};
 use super::gzip::Written;
 use super::input::{Input, Site};
 use super::log::{Said, follow};

@@ -3,9 +3,12 @@
 //! Everything here blocks and may be called from many threads. Who builds what, when and how many at once is decided
 //! elsewhere.
 
+mod apart;
+mod beside;
 mod builder;
 mod command;
 mod difference;
+mod digest;
 mod docker;
 mod dockerfile;
 mod ending;
