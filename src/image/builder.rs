@@ -12,7 +12,7 @@ use super::input::{Input, Site};
 use super::key;
 use super::layer;
 use super::layout::{Built, Layer, Layout};
-use super::needs::{self, Need};
+use super::needs::Need;
 use super::nix;
 use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
 use super::prebuilt;
@@ -66,9 +66,30 @@ impl Builder {
         self.machine.check(recipes)
     }
 
-    /// What these recipes need of the machine, by name, and whether it is there and works.
+    /// What these recipes need of the machine, each once, by name, and whether it is there and works.
     pub fn needs<'a>(&self, recipes: impl IntoIterator<Item = &'a Recipe>) -> Vec<Need> {
-        needs::all(&self.machine, self.docker.as_deref(), recipes)
+        let mut programs = BTreeMap::new();
+        let (mut by_nix, mut by_docker) = (false, false);
+        for recipe in recipes {
+            for (name, found) in self.machine.programs(recipe) {
+                let known = programs.entry(name).or_insert_with(|| found.clone());
+                // Two recipes may look in different places.
+                *known = known.take().and(found);
+            }
+            by_nix |= matches!(recipe.kind, RecipeKind::Nix(_));
+            by_docker |= matches!(recipe.kind, RecipeKind::Dockerfile(_));
+        }
+        let mut needs: Vec<Need> = programs
+            .into_iter()
+            .map(|(name, found)| match found {
+                Some(program) if by_nix && name == nix::PROGRAM => nix::need(&self.machine, &program),
+                found => Need::program(name, found),
+            })
+            .collect();
+        if by_docker {
+            needs.push(dockerfile::need(self.docker.as_deref()));
+        }
+        needs
     }
 
     /// The key of everything that goes into an image: the same key, the same image.
