@@ -18,7 +18,7 @@ use super::tools::{Machine, find_in};
 use super::tree::Tree;
 use crate::host::{self, BUILD_MARK, Guard, Lock, end_marked};
 use crate::model::Fault;
-use crate::source::git::Git;
+use crate::source::{GitError, apply_patch};
 use crate::spec::CommandRecipe;
 
 /// How long a build waits for its turn at a cache that another one uses.
@@ -76,14 +76,9 @@ pub(crate) fn collect(
 fn apply(patch: &Path, checkout: &Path) -> Result<(), BuildError> {
     // Read here, so that a patch that is not there is no fault of the version's.
     let text = fs::read(patch).map_err(ImageError::read(patch))?;
-    let around = checkout.parent().unwrap_or(checkout);
-    let applied = Git::hermetic(checkout, "apply")
-        .env("GIT_CEILING_DIRECTORIES", around)
-        .input(text)
-        .run(["--whitespace=nowarn", "-"]);
-    match applied {
-        Ok(_) => Ok(()),
-        Err(crate::source::GitError::Refused { message, .. }) => {
+    match apply_patch(&text, checkout) {
+        Ok(()) => Ok(()),
+        Err(GitError::Refused { message, .. }) => {
             Err(BuildError::unbuilt(format!("the patch {} does not apply: {message}", patch.display())))
         }
         Err(error) => Err(BuildError::infrastructure(Fault::Image, error.to_string())),
