@@ -16,6 +16,7 @@ mod repository;
 mod resolve;
 mod revision;
 mod tags;
+mod trees;
 mod wanted;
 mod worktree;
 
