@@ -11,7 +11,7 @@ use super::gzip::Written;
 use super::input::{Input, Site};
 use super::key;
 use super::layer;
-use super::layout::{Built, Layer, Layout};
+use super::layout::{Built, Layer};
 use super::needs::Need;
 use super::nix;
 use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
