@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::log::Log;
-use super::process::path_components;
+use super::paths::path_components;
 use super::{
     Backend, Capabilities, Capacity, Cmd, DeployError, For, ImageRef, Launch, Leftover, LogFile, Network, NodeEvent,
     OpenRequest, Output, Place, Replacement, State, Stream, Usage,

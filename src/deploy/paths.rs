@@ -1,6 +1,6 @@
-//! Directories of networks.
+//! Paths that others name: of networks, and of files in nodes' directories. None leads elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::DeployError;
 
@@ -11,6 +11,20 @@ pub(super) fn network_dir(below: &Path, id: &str) -> Result<PathBuf, DeployError
         return Err(DeployError::Path { path: id.chars().take(200).collect() });
     }
     Ok(below.join(id))
+}
+
+/// The components of a path below a node's directory; one that would leave it is refused.
+pub(super) fn path_components(path: &str) -> Result<Vec<&str>, DeployError> {
+    let error = || DeployError::Path { path: path.chars().take(200).collect() };
+    let mut names = Vec::new();
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_str().ok_or_else(error)?),
+            Component::CurDir => {}
+            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(error()),
+        }
+    }
+    if names.is_empty() || path.contains('\0') { Err(error()) } else { Ok(names) }
 }
 
 #[cfg(test)]

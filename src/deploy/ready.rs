@@ -1,7 +1,6 @@
 //! Waiting until a node is ready.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use regex::Regex;
@@ -98,15 +97,6 @@ impl Pace {
     pub async fn wait(&mut self) {
         tokio::time::sleep(self.0).await;
         self.0 = (self.0 * 3 / 2).min(Duration::from_millis(150));
-    }
-}
-
-/// Connects to a node's port and lets go of it again.
-pub(super) async fn connect(port: &PortName, at: SocketAddr, within: Duration) -> Result<(), String> {
-    match tokio::time::timeout(within, tokio::net::TcpStream::connect(at)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("port {port} ({at}): {error}")),
-        Err(_) => Err(format!("port {port} ({at}) neither accepts nor refuses")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files: removed whatever their permissions, written whole or not at all.
+//! Files: removed whatever their permissions, written whole or not at all, and whether the disk is to blame.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -54,6 +54,12 @@ fn replace(path: &Path, bytes: &[u8], for_good: bool) -> io::Result<()> {
     }
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Whether an error says that there is no room left.
+#[must_use]
+pub fn disk_full(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]

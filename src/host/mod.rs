@@ -11,7 +11,7 @@ mod threads;
 mod tls;
 
 pub use child::{Cancel, Ended, Finished, Guard, run, wait};
-pub use files::{remove_tree, write_atomically, write_for_now};
+pub use files::{disk_full, remove_tree, write_atomically, write_for_now};
 pub use lock::{Lock, LockError};
 pub use orphans::{BUILD_MARK, end_marked};
 pub use threads::{blocking, cores, done, joined, lock};

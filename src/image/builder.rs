@@ -1,56 +1,27 @@
 //! Builds images: keys, tools, files → layer → image.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::command;
 use super::dockerfile;
-use super::error::{BuildError, ImageError, MissingTools, disk_full};
+use super::error::{BuildError, ImageError, MissingTools, unwritten};
 use super::foreign::References;
+use super::gzip::Written;
+use super::input::{Input, Site};
 use super::key;
-use super::layer::{self, Written};
-use super::layout::{Built, Layer, Layout};
-use super::needs::{self, Need};
+use super::layer;
+use super::layout::{Built, Layer};
+use super::needs::Need;
 use super::nix;
 use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
 use super::prebuilt;
 use super::tools::Machine;
 use serde_json::Value;
 
-use crate::host::Cancel;
-use crate::model::{Digest, Fault, Version};
-use crate::source::{Checkout, Facts};
+use crate::model::Digest;
+use crate::source::Checkout;
 use crate::spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind};
-
-/// What is built.
-#[derive(Debug, Clone, Copy)]
-pub struct Input<'a> {
-    /// How, as it holds at the version.
-    pub recipe: &'a Recipe,
-    /// From which version.
-    pub version: &'a Version,
-    /// What the recipe's paths are at it.
-    pub facts: &'a Facts,
-}
-
-/// Where something is built.
-#[derive(Debug, Clone, Copy)]
-pub struct Site<'a> {
-    /// The checkout of the version; not used where [`checkout`] says that nothing is needed. The build changes it.
-    pub checkout: &'a Path,
-    /// A directory of this build alone. It stays; its owner removes it.
-    pub scratch: &'a Path,
-    /// Where caches are kept between versions.
-    pub caches: &'a Path,
-    /// The log's file.
-    pub log: &'a Path,
-    /// How many bytes of the log are kept: its first and its last half.
-    pub log_bytes: u64,
-    /// Where the image goes.
-    pub layout: &'a Layout,
-    /// Ends the build early.
-    pub cancel: &'a Cancel,
-}
 
 /// What a recipe needs to be checked out.
 pub fn checkout(recipe: &Recipe) -> Checkout {
@@ -95,9 +66,30 @@ impl Builder {
         self.machine.check(recipes)
     }
 
-    /// What these recipes need of the machine, by name, and whether it is there and works.
+    /// What these recipes need of the machine, each once, by name, and whether it is there and works.
     pub fn needs<'a>(&self, recipes: impl IntoIterator<Item = &'a Recipe>) -> Vec<Need> {
-        needs::all(&self.machine, self.docker.as_deref(), recipes)
+        let mut programs = BTreeMap::new();
+        let (mut by_nix, mut by_docker) = (false, false);
+        for recipe in recipes {
+            for (name, found) in self.machine.programs(recipe) {
+                let known = programs.entry(name).or_insert_with(|| found.clone());
+                // Two recipes may look in different places.
+                *known = known.take().and(found);
+            }
+            by_nix |= matches!(recipe.kind, RecipeKind::Nix(_));
+            by_docker |= matches!(recipe.kind, RecipeKind::Dockerfile(_));
+        }
+        let mut needs: Vec<Need> = programs
+            .into_iter()
+            .map(|(name, found)| match found {
+                Some(program) if by_nix && name == nix::PROGRAM => nix::need(&self.machine, &program),
+                found => Need::program(name, found),
+            })
+            .collect();
+        if by_docker {
+            needs.push(dockerfile::need(self.docker.as_deref()));
+        }
+        needs
     }
 
     /// The key of everything that goes into an image: the same key, the same image.
@@ -169,12 +161,6 @@ fn put(
     let (manifest, manifest_bytes) = blobs.put(document.to_string().as_bytes()).map_err(unwritten)?;
     let layer = |layer: &Written| Layer { digest: layer.digest, bytes: layer.bytes, diff: layer.diff };
     Ok(Built { manifest, manifest_bytes, content, layers: layers.iter().map(layer).collect() })
-}
-
-/// A file of the layout that could not be written.
-pub(crate) fn unwritten(error: std::io::Error) -> BuildError {
-    let fault = if disk_full(error.kind()) { Fault::Disk } else { Fault::Image };
-    BuildError::infrastructure(fault, format!("cannot write the image: {error}"))
 }
 
 /// What the manifest says about where the image came from; no part of what the image is.

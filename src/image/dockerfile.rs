@@ -20,12 +20,13 @@ use globset::GlobBuilder;
 use serde_json::Value;
 use tar::{EntryType, Header};
 
-use super::builder::{Input, Site};
-use super::command::{FULL, MEMORY, UNREACHABLE};
+use super::apart::{apart, cancelled};
+use super::ending::{FULL, MEMORY, UNREACHABLE};
 use super::error::{BuildError, ImageError};
-use super::foreign::{apart, cancelled};
-use super::layer::Written;
+use super::gzip::Written;
+use super::input::{Input, Site};
 use super::log::{Said, follow};
+use super::needs::{Need, Remedy};
 use super::save;
 use crate::host::remove_tree;
 use crate::model::Fault;
@@ -77,8 +78,13 @@ pub(crate) fn build(
     save::import(&saved, input, site)
 }
 
+/// Docker, and whether it answers.
+pub(super) fn need(socket: Option<&str>) -> Need {
+    Need { name: "docker engine".to_owned(), state: probe(socket).map_err(|why| (why, Remedy::Docker)) }
+}
+
 /// Whether Docker answers: which one it is, or why not.
-pub(super) fn probe(socket: Option<&str>) -> Result<String, String> {
+fn probe(socket: Option<&str>) -> Result<String, String> {
     let answer = apart(async || connect(socket.unwrap_or(SOCKET)).await?.version().await);
     let version = answer.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     Ok(format!("Docker Engine {}", version.version.unwrap_or_default()))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::LayoutError;
 use super::registry::RegistryError;
-use crate::host::LockError;
+use crate::host::{LockError, disk_full};
 use crate::model::Fault;
 
 /// A build that gave no image.
@@ -131,9 +131,10 @@ impl From<LayoutError> for BuildError {
     }
 }
 
-/// Whether an error says that there is no room left.
-pub(crate) fn disk_full(kind: io::ErrorKind) -> bool {
-    matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// A file of the layout that could not be written.
+pub(crate) fn unwritten(error: io::Error) -> BuildError {
+    let fault = if disk_full(error.kind()) { Fault::Disk } else { Fault::Image };
+    BuildError::infrastructure(fault, format!("cannot write the image: {error}"))
 }
 
 /// A program that a recipe needs and this machine does not have.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::builder::{Input, Site};
+use super::apart::{apart, cancelled};
 use super::error::{BuildError, ImageError};
+use super::input::{Input, Site};
 use super::layout::Built;
 use super::prebuilt::fill;
 use super::registry::{Access, Patience, Registry, RegistryError};
@@ -16,9 +17,6 @@ use crate::spec::ImageRecipe;
 
 /// How long the memory may be written by another thread or process.
 const TURN: Duration = Duration::from_secs(60);
-
-/// How often a pull looks whether it was cancelled.
-const GLANCE: Duration = Duration::from_millis(50);
 
 /// What references meant when they were last asked.
 #[derive(Debug, Default)]
@@ -117,24 +115,5 @@ fn missing(input: &Input<'_>, image: &RemoteImage) -> ImageError {
     ImageError::Recipe {
         recipe: input.recipe.path.clone(),
         why: format!("there is no image {image}; check the reference for {}", input.version.id),
-    }
-}
-
-/// Runs async work to its end in a thread of its own, wherever this is called from.
-pub(crate) fn apart<T: Send>(work: impl AsyncFnOnce() -> T + Send) -> Result<T, ImageError> {
-    let run = || -> std::io::Result<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(work()))
-    };
-    let done = std::thread::scope(|scope| match scope.spawn(run).join() {
-        Ok(done) => done,
-        Err(_) => Err(std::io::Error::other("a thread panicked, which is a defect of skew")),
-    });
-    done.map_err(ImageError::Thread)
-}
-
-pub(crate) async fn cancelled(cancel: &Cancel) {
-    while !cancel.is_cancelled() {
-        tokio::time::sleep(GLANCE).await;
     }
 }

@@ -12,7 +12,6 @@ use std::thread;
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use sha2::{Digest as _, Sha256};
 
-use super::layer::Written;
 use super::store::Blobs;
 use crate::host::{cores, joined, lock};
 use crate::model::Digest;
@@ -31,6 +30,16 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 255];
 
 /// A last block that holds nothing.
 const END: [u8; 2] = [3, 0];
+
+/// A layer that was written.
+pub(crate) struct Written {
+    /// The digest of the compressed bytes.
+    pub digest: Digest,
+    /// How many these are.
+    pub bytes: u64,
+    /// The digest before compression.
+    pub diff: Digest,
+}
 
 /// Writes what `fill` writes as a compressed layer.
 ///

@@ -8,20 +8,9 @@ use std::path::Path;
 
 use tar::{EntryType, Header};
 
-use super::gzip;
+use super::gzip::{self, Written};
 use super::store::Blobs;
 use super::tree::{Entry, Tree};
-use crate::model::Digest;
-
-/// A layer that was written.
-pub(crate) struct Written {
-    /// The digest of the compressed bytes.
-    pub digest: Digest,
-    /// How many these are.
-    pub bytes: u64,
-    /// The digest before compression.
-    pub diff: Digest,
-}
 
 /// Writes a tree as a compressed layer. Entries come sorted, with `epoch` (seconds since 1970) as their time, without
 /// owners, modes 755 or 644.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::{AbsoluteLinks, ExtractError, extract};
 use super::oci::{DOCUMENT, Descriptor, Manifest, REF_NAME, index};
 use super::store::Blobs;
-use crate::host::{Cancel, Lock, LockError, remove_tree, write_atomically};
+use crate::host::{Cancel, Lock, LockError, disk_full, remove_tree, write_atomically};
 use crate::model::{Digest, VersionId};
 
 /// How long the index may be written by another thread or process.
@@ -229,8 +229,7 @@ impl Layout {
             let rest = io::copy(&mut (&mut blob).take(layer.bytes), &mut io::sink());
             let (_, digest, _) = blob.finish();
             if digest != layer.digest {
-                let full =
-                    matches!(&extracted, Err(ExtractError::Io { error, .. }) if super::error::disk_full(error.kind()));
+                let full = matches!(&extracted, Err(ExtractError::Io { error, .. }) if disk_full(error.kind()));
                 if !full {
                     self.blobs.discard(&layer.digest);
                     return Err(damaged("is damaged"));

@@ -3,15 +3,20 @@
 //! Everything here blocks and may be called from many threads. Who builds what, when and how many at once is decided
 //! elsewhere.
 
+mod apart;
+mod beside;
 mod builder;
 mod command;
 mod difference;
+mod digest;
 mod docker;
 mod dockerfile;
+mod ending;
 mod error;
 mod extract;
 mod foreign;
 mod gzip;
+mod input;
 mod key;
 mod layer;
 mod layout;
@@ -27,9 +32,10 @@ mod store;
 mod tools;
 mod tree;
 
-pub use builder::{Builder, Input, Site, checkout};
+pub use builder::{Builder, checkout};
 pub use difference::Difference;
 pub use error::{BuildError, ImageError, MissingTool, MissingTools};
+pub use input::{Input, Site};
 pub use layout::{Built, Layer, Layout, LayoutError, Reference};
 pub use needs::{Need, Remedy};
 pub(crate) use oci::REF_NAME;

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::builder::{Input, Site, unwritten};
-use super::command::{GRACE, judge, unfit, unstartable};
-use super::error::{BuildError, ImageError};
-use super::layer::{self, Written};
+use super::ending::{GRACE, judge, unfit, unstartable};
+use super::error::{BuildError, ImageError, unwritten};
+use super::gzip::Written;
+use super::input::{Input, Site};
+use super::layer;
 use super::log::follow;
+use super::needs::{Need, Remedy};
 use super::oci::Runtime;
 use super::tools::Machine;
 use super::tree::{Entry, Tree};
@@ -102,8 +104,13 @@ fn command(machine: &Machine, nix: &Path, scratch: &Path) -> Command {
     command
 }
 
+/// Nix itself, and whether it builds flakes. Builds nothing that anybody asked for.
+pub(super) fn need(machine: &Machine, nix: &Path) -> Need {
+    Need { name: PROGRAM.to_owned(), state: probe(machine, nix).map_err(|why| (why, Remedy::Nix)) }
+}
+
 /// Whether this Nix builds flakes: its name for itself, or why it does not.
-pub(super) fn probe(machine: &Machine, nix: &Path) -> Result<String, String> {
+fn probe(machine: &Machine, nix: &Path) -> Result<String, String> {
     let scratch = tempfile::tempdir().map_err(|error| format!("cannot be tried: {error}"))?;
     let flake = scratch.path().join("flake");
     fs::create_dir(&flake)

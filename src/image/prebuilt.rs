@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::builder::Input;
+use super::digest::digest_file;
 use super::error::{BuildError, ImageError};
 use super::extract::{AbsoluteLinks, extract};
-use super::key::digest_file;
+use super::input::Input;
 use super::tree::Tree;
 use crate::model::{Digest, Fault, Version};
 use crate::spec::PrebuiltRecipe;

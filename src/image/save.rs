@@ -11,10 +11,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tar::EntryType;
 
-use super::builder::{Input, Site};
 use super::error::{BuildError, ImageError};
-use super::gzip;
-use super::layer::Written;
+use super::gzip::{self, Written};
+use super::input::{Input, Site};
 use super::oci::{DOCUMENT, timestamp};
 use super::store::Blobs;
 use crate::model::Fault;

@@ -1,14 +1,10 @@
 //! What a build depends on at a commit: the trees of its paths, and when they last changed.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::SourceError;
-use super::repository::Repository;
-use crate::host::{lock, write_for_now};
-use crate::model::{CommitId, DigestBuilder};
+use crate::model::CommitId;
 
 /// What some paths are at a commit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,133 +16,20 @@ pub struct Facts {
     pub epoch: i64,
 }
 
+/// What a commit's paths come to, by commit and paths.
+pub(crate) type Memo = HashMap<(CommitId, Vec<String>), Facts>;
+
 /// The path that means the whole checkout.
-const WHOLE: &str = ".";
+pub(super) const WHOLE: &str = ".";
 
 impl Facts {
-    fn whole(tree: &str, time: i64) -> Self {
+    /// What the whole checkout is.
+    pub(super) fn whole(tree: &str, time: i64) -> Self {
         Self { trees: BTreeMap::from([(WHOLE.to_owned(), Some(format!("040000 tree {tree}")))]), epoch: epoch(time) }
     }
 }
 
 /// A date before 1970 is no epoch that tools accept.
-fn epoch(time: i64) -> i64 {
+pub(super) fn epoch(time: i64) -> i64 {
     time.max(0)
-}
-
-impl Repository {
-    /// What the paths are at a commit; no paths means the whole checkout.
-    ///
-    /// # Errors
-    /// When the commit is not in the copy, or git fails.
-    pub fn facts(&self, commit: &CommitId, paths: &[String]) -> Result<Facts, SourceError> {
-        let mut paths: Vec<String> = paths.iter().map(|path| normal(path)).collect();
-        paths.sort();
-        paths.dedup();
-        if paths.is_empty() || paths.iter().any(|path| path == WHOLE) {
-            paths = vec![WHOLE.to_owned()];
-        }
-        let key = (commit.clone(), paths);
-        if let Some(facts) = self.remembered(&key) {
-            return Ok(facts);
-        }
-        let facts = match self.written_down(&key) {
-            Some(facts) => facts,
-            None => {
-                let facts = self.look(commit, &key.1)?;
-                self.write_down(&key, &facts);
-                facts
-            }
-        };
-        let mut memo = lock(&self.memo);
-        memo.insert(key, facts.clone());
-        Ok(facts)
-    }
-
-    /// Remembers what the whole checkout of a commit is, where that was read beside something else.
-    pub(super) fn remember_whole(&self, commit: &CommitId, tree: &str, time: i64) {
-        let mut memo = lock(&self.memo);
-        memo.insert((commit.clone(), vec![WHOLE.to_owned()]), Facts::whole(tree, time));
-    }
-
-    /// Where facts are kept between sweeps: a commit never changes. The history of a shallow clone does, so for one
-    /// nothing is kept.
-    fn note_path(&self, (commit, paths): &(CommitId, Vec<String>)) -> Option<PathBuf> {
-        let mut builder = DigestBuilder::new("facts");
-        builder.text(commit.as_str());
-        for path in paths {
-            builder.text(path);
-        }
-        let name = format!("{}.json", builder.finish().hex());
-        (!self.shallow).then(|| self.git_dir.join("skew-facts").join(name))
-    }
-
-    fn written_down(&self, key: &(CommitId, Vec<String>)) -> Option<Facts> {
-        let text = std::fs::read(self.note_path(key)?).ok()?;
-        serde_json::from_slice(&text).ok()
-    }
-
-    fn write_down(&self, key: &(CommitId, Vec<String>), facts: &Facts) {
-        if let Some(path) = self.note_path(key) {
-            let text = serde_json::to_vec(facts).expect("facts are plain data");
-            // What is not kept is looked up again.
-            let _ = path.parent().map(std::fs::create_dir_all);
-            let _ = write_for_now(&path, &text);
-        }
-    }
-
-    fn look(&self, commit: &CommitId, paths: &[String]) -> Result<Facts, SourceError> {
-        let failed = |error| self.failed("read trees of", error);
-        let whole = paths == [WHOLE];
-        let mut trees: BTreeMap<String, Option<String>> = paths.iter().map(|path| (path.clone(), None)).collect();
-        if whole {
-            let tree = self.git("rev-parse").text(["--verify", &format!("{commit}^{{tree}}")]).map_err(failed)?;
-            trees.insert(WHOLE.to_owned(), Some(format!("040000 tree {}", tree.trim())));
-        } else {
-            let fixed = ["-z", "--full-tree", commit.as_str(), "--"];
-            let listed =
-                self.git("ls-tree").run(fixed.into_iter().chain(paths.iter().map(String::as_str))).map_err(failed)?;
-            for entry in listed.split(|byte| *byte == 0) {
-                let entry = String::from_utf8_lossy(entry);
-                if let Some((what, path)) = entry.split_once('\t')
-                    && let Some(tree) = trees.get_mut(path)
-                {
-                    *tree = Some(what.to_owned());
-                }
-            }
-        }
-        let fixed = ["-1", "--format=%ct", commit.as_str()];
-        let mut time = String::new();
-        if !whole {
-            time = self
-                .git("log")
-                .text(fixed.into_iter().chain(["--"]).chain(paths.iter().map(String::as_str)))
-                .map_err(failed)?;
-        }
-        if time.trim().is_empty() {
-            // None of the paths ever existed, or all of the checkout counts.
-            time = self.git("log").text(fixed).map_err(failed)?;
-        }
-        Ok(Facts { trees, epoch: epoch(time.trim().parse().unwrap_or(0)) })
-    }
-}
-
-/// A path without `./`, empty parts and a slash at its end.
-fn normal(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-    if parts.is_empty() { ".".to_owned() } else { parts.join("/") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::normal;
-
-    #[test]
-    fn paths_are_normalised() {
-        for (path, expect) in
-            [("src", "src"), ("./src/", "src"), ("a//b/./c", "a/b/c"), (".", "."), ("", "."), ("/a", "a")]
-        {
-            assert_eq!(normal(path), expect, "{path}");
-        }
-    }
 }

@@ -6,21 +6,24 @@
 mod ancestry;
 mod error;
 mod facts;
-pub(crate) mod git;
+mod git;
 mod order;
 mod origin;
+mod patch;
 mod place;
 mod replay;
 mod repository;
 mod resolve;
 mod revision;
 mod tags;
+mod trees;
 mod wanted;
 mod worktree;
 
 pub use error::{Cause, SourceError, SourceErrorKind, SourceErrors};
 pub use facts::Facts;
 pub use git::GitError;
+pub use patch::apply_patch;
 pub use replay::{ReplayError, replay};
 pub use repository::Repository;
 pub use resolve::{Options, Resolved, resolve};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::SourceError;
-use super::facts::Facts;
+use super::facts::{Facts, Memo, WHOLE};
 use super::git::{FETCH, Git, GitError, without_credentials};
 use super::origin::{Origin, dirty, local_format};
 use crate::host::{Cancel, Lock, remove_tree};
@@ -27,9 +27,6 @@ pub struct Repository {
     pub(crate) shallow: bool,
     pub(crate) memo: Arc<Mutex<Memo>>,
 }
-
-/// What a commit's paths come to, by commit and paths.
-pub(crate) type Memo = HashMap<(CommitId, Vec<String>), Facts>;
 
 /// The references of a copy that can be versions.
 #[derive(Debug, Default)]
@@ -361,6 +358,12 @@ impl Repository {
         std::fs::read_to_string(self.git_dir.join("shallow"))
             .map(|text| text.lines().filter_map(CommitId::new).collect())
             .unwrap_or_default()
+    }
+
+    /// Remembers what the whole checkout of a commit is, where that was read beside something else.
+    fn remember_whole(&self, commit: &CommitId, tree: &str, time: i64) {
+        let mut memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
+        memo.insert((commit.clone(), vec![WHOLE.to_owned()]), Facts::whole(tree, time));
     }
 
     /// Facts looked up before.

@@ -68,7 +68,8 @@ pub fn resolve(spec: &Spec, options: &Options<'_>) -> Result<Resolved, SourceErr
         }
     }
     for (name, work) in &mut works {
-        list(work, &spec.sources[name], &lines_for(spec, name, options, &mut errors), &mut resolved.notes, &mut errors);
+        let lines = lines_for(spec, name, options.stdin.as_deref(), &mut errors);
+        list(work, &spec.sources[name], &lines, &mut resolved.notes, &mut errors);
     }
     if works.is_empty() && !errors.is_empty() {
         return Err(SourceErrors(errors));

@@ -6,7 +6,6 @@ use semver::VersionReq;
 
 use super::ancestry::Ancestry;
 use super::error::SourceError;
-use super::resolve::Options;
 use super::revision::{Found, Opened, Rank};
 use super::tags::pick;
 use crate::model::{CommitId, SourceName};
@@ -53,14 +52,14 @@ impl Work {
 pub(crate) fn lines_for(
     spec: &Spec,
     name: &SourceName,
-    options: &Options<'_>,
+    stdin: Option<&str>,
     errors: &mut Vec<SourceError>,
 ) -> Vec<String> {
     let reads = |source: &Source| source.versions.stdin || source.versions.revisions.iter().any(|r| r == "-");
     if !reads(&spec.sources[name]) {
         return Vec::new();
     }
-    let Some(text) = &options.stdin else {
+    let Some(text) = stdin else {
         errors.push(SourceError::wrong(
             format!("read the revisions of source {name} from standard input: nothing was given"),
             "pipe one revision a line, such as `git tag --list 'v1.*' | skew …`",

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use serde::{Deserialize, Serialize};
 use tar::{Builder, EntryType, Header};
 
-use crate::deploy::process::path_components as components;
+use crate::deploy::paths::path_components;
 use crate::deploy::{DeployError, LaunchFile};
 
 /// A file that is to be written below the node's directory.
@@ -22,7 +22,7 @@ pub struct Pending {
 impl Pending {
     /// A file at a path that stays in the directory.
     pub fn new(path: &str, bytes: &[u8], mode: u32) -> Result<Self, DeployError> {
-        Ok(Self { path: components(path)?.join("/"), bytes: bytes.to_vec(), mode })
+        Ok(Self { path: path_components(path)?.join("/"), bytes: bytes.to_vec(), mode })
     }
 
     /// A file that a launch brings.

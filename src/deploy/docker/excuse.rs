@@ -1,14 +1,12 @@
 //! Whether the machine or Docker, and not the system under test, is to blame for a node's failure.
 
+use std::path::Path;
+
 use rustix::process::Signal;
 
 use super::inner::Inner;
-use crate::deploy::DeployError;
-use crate::deploy::process::proc;
+use crate::deploy::{DeployError, machine};
 use crate::model::NodeName;
-
-/// Free space below which a disk is full.
-const FULL_DISK: u64 = 1 << 20;
 
 /// What of the infrastructure explains that a node failed, if anything does. Ports are no reason: every node has its
 /// own network stack, in which there are no strangers.
@@ -19,7 +17,7 @@ pub async fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
         return Some(error);
     }
     let killed = exit.as_ref().is_some_and(|exit| exit.signal == Some(Signal::KILL.as_raw()) && !exit.out_of_memory);
-    if killed && proc::memory_kills() > inner.memory_kills {
+    if killed && machine::memory_kills() > inner.memory_kills {
         return Some(DeployError::HostMemory { node: name.clone() });
     }
     if exit.is_some_and(|exit| exit.code.is_none() && exit.signal.is_none()) {
@@ -29,9 +27,7 @@ pub async fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
     let docker = inner.engine.docker().await.ok()?;
     let root = docker.info().await.ok().and_then(|info| info.docker_root_dir);
     let dirs = [Some(inner.dir.display().to_string()), root];
-    let full = dirs.into_iter().flatten().find(|dir| {
-        // Docker's own directory may be another machine's, or nobody else's to look at.
-        rustix::fs::statvfs(dir.as_str()).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_DISK)
-    });
+    // Docker's own directory may be another machine's, or nobody else's to look at.
+    let full = dirs.into_iter().flatten().find(|dir| machine::is_full(Path::new(dir)));
     full.map(|path| DeployError::DiskFull { path })
 }

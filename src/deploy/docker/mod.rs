@@ -44,7 +44,7 @@ use remove::{Found, LEAVE_AT_ONCE};
 pub use subnet::{Subnet, SubnetError};
 
 use super::log::Log;
-use super::process::proc;
+use super::machine;
 use super::sink::Sink;
 use super::{
     Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, OpenRequest, Pace, Redactor,
@@ -256,7 +256,7 @@ impl Backend for DockerBackend {
     }
 
     fn capacity(&self) -> Capacity {
-        Capacity { cores: cores(), memory: proc::available_memory() }
+        Capacity { cores: cores(), memory: machine::available_memory() }
     }
 
     async fn ensure_images(&self, wanted: &[ImageRef]) -> Result<(), DeployError> {
@@ -267,7 +267,7 @@ impl Backend for DockerBackend {
     }
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Network>, DeployError> {
-        let (opened, memory_kills) = (Instant::now(), proc::memory_kills());
+        let (opened, memory_kills) = (Instant::now(), machine::memory_kills());
         let dir = self.network_dir(&request.id.0)?;
         let mut record = Record::new(&request, &self.owner.id, self.nodes(&request).await?);
         let made = self.make(&request, &dir, &mut record).await;
@@ -352,7 +352,7 @@ impl Backend for DockerBackend {
             node.now().touched = true;
             nodes.insert(node.sink.node.clone(), node);
         }
-        let inner = self.network(dir, record, nodes, proc::memory_kills(), true);
+        let inner = self.network(dir, record, nodes, machine::memory_kills(), true);
         let names: BTreeSet<NodeName> = inner.nodes.keys().cloned().collect();
         for (container, labels, running) in found.containers {
             let name = labels.get(label::NODE).and_then(|name| names.get(name.as_str()));

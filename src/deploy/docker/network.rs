@@ -21,7 +21,7 @@ use super::inner::{Inner, docker_name, to_the_end};
 use super::remove::{Found, at_once};
 use super::run;
 use crate::deploy::log::{Lines, Log};
-use crate::deploy::process::path_components;
+use crate::deploy::paths::path_components;
 use crate::deploy::{
     Cmd, DeployError, For, Launch, LogFile, Network, Output, Place, Replacement, State, Stream, Usage,
 };

@@ -1,4 +1,4 @@
-//! The Job that a program is, as a pure function.
+//! What is asked of a cluster for a program, and the Job that it is then, as a pure function.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::jobs::JobRequest;
 use super::names::MANAGED_BY;
 use super::objects::literal;
 
@@ -36,6 +35,25 @@ const GRACE: i64 = 60;
 
 /// How long what has ended stays for who comes back, in seconds; older clusters do not know it.
 const KEPT: i32 = 7 * 24 * 3600;
+
+/// A program that is to run to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRequest {
+    /// Its name, of at most 52 lower-case letters, digits and dashes.
+    pub name: String,
+    /// What it belongs to.
+    pub group: String,
+    /// Its image, whose entrypoint is the program.
+    pub image: String,
+    /// The program's arguments.
+    pub args: Vec<String>,
+    /// The account that it has in the cluster.
+    pub account: String,
+    /// A secret of type `kubernetes.io/dockerconfigjson`: pulls the image, and is the program's Docker config.
+    pub secret: Option<String>,
+    /// Whether it has its machine's network, loopback included.
+    pub host_network: bool,
+}
 
 /// What everything of a group has.
 pub fn labels(group: &str) -> BTreeMap<String, String> {

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::cluster::{at_once, client, failed, is_present, or_absent, trouble};
 use super::inner::{Watched, watch_objects};
-use super::job_objects::{CONTAINER, JOB_NAME, job, labels, selector};
+use super::job_objects::{CONTAINER, JOB_NAME, JobRequest, job, labels, selector};
 use super::log_body::LogBody;
 use super::pod::{PodState, TroubleKind, state_of};
 use crate::deploy::DeployError;
@@ -41,25 +41,6 @@ const NO_POD: Duration = Duration::from_secs(30);
 
 /// How long a pod may be stuck for a reason that does not pass by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A program that is to run to its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobRequest {
-    /// Its name, of at most 52 lower-case letters, digits and dashes.
-    pub name: String,
-    /// What it belongs to.
-    pub group: String,
-    /// Its image, whose entrypoint is the program.
-    pub image: String,
-    /// The program's arguments.
-    pub args: Vec<String>,
-    /// The account that it has in the cluster.
-    pub account: String,
-    /// A secret of type `kubernetes.io/dockerconfigjson`: pulls the image, and is the program's Docker config.
-    pub secret: Option<String>,
-    /// Whether it has its machine's network, loopback included.
-    pub host_network: bool,
-}
 
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

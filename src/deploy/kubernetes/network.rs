@@ -19,7 +19,8 @@ use super::inner::Inner;
 use super::node::Running;
 use super::objects::{self, Files, OBJECT_BYTES};
 use super::pod::PodState;
-use crate::deploy::process::path_components;
+use crate::deploy::dial::connect;
+use crate::deploy::paths::path_components;
 use crate::deploy::{
     Cmd, DeployError, For, Launch, LaunchFile, LogFile, Network, Output, Place, Replacement, State, Usage,
 };
@@ -347,7 +348,7 @@ impl Network for KubernetesNetwork {
         let inner = &self.0;
         let peer = self.endpoint(name, port, For::Peer).await.map_err(|error| error.chain())?;
         if inner.cluster.config.reach == Reach::Direct {
-            return crate::deploy::connect(port, peer, within).await;
+            return connect(port, peer, within).await;
         }
         // A local listener accepts whatever the node does.
         let running = inner.must_run("dial", name).map_err(|error| error.chain())?;

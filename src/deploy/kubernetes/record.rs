@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{HEAD, HEAD_ANNOTATION, Names};
 use super::objects::{DATA, DIR};
-use crate::deploy::process::{Identity, boot};
-use crate::deploy::{Leftover, Place};
+use crate::deploy::identity::Identity;
+use crate::deploy::{Leftover, Place, machine};
 use crate::model::{NodeName, PortName, RoleName, VersionId};
 
 /// Who made a network, and for what: an annotation.
@@ -52,12 +52,12 @@ pub struct NodeRecord {
 impl Head {
     /// Of a network that this process opens.
     pub fn own(id: &str, sweep: &str, keep: bool) -> Self {
-        Self { id: id.to_owned(), sweep: sweep.to_owned(), keep, boot: boot(), owner: Identity::own() }
+        Self { id: id.to_owned(), sweep: sweep.to_owned(), keep, boot: machine::boot(), owner: Identity::own() }
     }
 
     /// Whether the skew that opened it is there. Only networks of this machine are asked: see [`super::names::site`].
     pub fn is_owned(&self) -> bool {
-        self.boot == boot() && self.owner.is_alive()
+        self.boot == machine::boot() && self.owner.is_alive()
     }
 
     /// As an annotation.

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::proc::{self, Identity};
 use crate::deploy::DeployError;
+use crate::deploy::identity::Identity;
+use crate::deploy::machine;
 use crate::model::PortName;
 
 /// Blocks of 256 addresses: 127.64.0.0 to 127.127.255.0.
@@ -81,7 +82,7 @@ impl Registry {
                 Addressing::Addresses => addresses(leases, nodes)?,
                 Addressing::Ports => ports(leases, nodes)?,
             };
-            leases.push(Lease { blocks, ports, owner: Identity::own(), boot: proc::boot(), dir: dir.to_owned() });
+            leases.push(Lease { blocks, ports, owner: Identity::own(), boot: machine::boot(), dir: dir.to_owned() });
             Ok(granted)
         })
     }
@@ -108,7 +109,7 @@ impl Registry {
             Ok(_) => serde_json::from_str(&text).unwrap_or_default(),
             Err(_) => Vec::new(),
         };
-        let boot = proc::boot();
+        let boot = machine::boot();
         leases.retain(|lease| lease.boot == boot && (lease.owner.is_alive() || lease.dir.exists()));
         let value = change(&mut leases)?;
         let text = serde_json::to_vec(&leases).map_err(io::Error::from).map_err(action())?;

@@ -4,26 +4,21 @@ use std::net::SocketAddr;
 
 use rustix::process::Signal;
 
-use super::network::Inner;
+use super::inner::Inner;
 use super::{addresses, proc};
-use crate::deploy::DeployError;
+use crate::deploy::{DeployError, machine};
 use crate::host::lock;
 use crate::model::NodeName;
-
-/// Free space below which a disk is full.
-const FULL_DISK: u64 = 1 << 20;
 
 /// What of the machine explains that a node failed, if anything does.
 pub fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
     let node = inner.nodes.get(name)?;
     let exit = lock(&node.exit).clone();
     let killed = exit.is_some_and(|exit| exit.signal == Some(Signal::KILL.as_raw()) && !exit.out_of_memory);
-    if killed && proc::memory_kills() > inner.memory_kills {
+    if killed && machine::memory_kills() > inner.memory_kills {
         return Some(DeployError::HostMemory { node: name.clone() });
     }
-    if let Ok(disk) = rustix::fs::statvfs(&inner.dir)
-        && disk.f_bavail.saturating_mul(disk.f_frsize) < FULL_DISK
-    {
+    if machine::is_full(&inner.dir) {
         return Some(DeployError::DiskFull { path: inner.dir.display().to_string() });
     }
     let place = inner.place(name).ok()?;

@@ -3,29 +3,16 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
 
 use crate::deploy::DeployError;
-
-/// The components of a path that stays where it is.
-pub fn components(path: &str) -> Result<Vec<&str>, DeployError> {
-    let error = || DeployError::Path { path: path.chars().take(200).collect() };
-    let mut names = Vec::new();
-    for component in Path::new(path).components() {
-        match component {
-            Component::Normal(name) => names.push(name.to_str().ok_or_else(error)?),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => return Err(error()),
-        }
-    }
-    if names.is_empty() || path.contains('\0') { Err(error()) } else { Ok(names) }
-}
+use crate::deploy::paths::path_components;
 
 /// Opens the directory that holds the path's last component, and gives that component.
 fn parent<'p>(dir: &Path, path: &'p str, create: bool) -> Result<(OwnedFd, &'p str), DeployError> {
-    let mut names = components(path)?;
+    let mut names = path_components(path)?;
     let last = names.pop().expect("a path has a component");
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let failed = |error: rustix::io::Errno| match error {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::files;
-use super::proc::Identity;
 use super::record::own_dir;
+use crate::deploy::identity::Identity;
 use crate::deploy::{DeployError, ImageRef};
 use crate::host::lock;
 use crate::model::{Digest, NodeName};

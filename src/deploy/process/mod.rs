@@ -9,10 +9,11 @@ mod excuse;
 mod files;
 mod group;
 mod images;
+mod inner;
 mod network;
 mod node;
 mod output;
-pub(super) mod proc;
+mod proc;
 mod reap;
 mod record;
 mod run;
@@ -29,16 +30,17 @@ use tokio::sync::mpsc;
 
 pub use addresses::Addressing;
 use addresses::Registry;
-pub(super) use files::components as path_components;
 use images::Images;
 pub use images::Unpack;
-use network::{Inner, ProcessNetwork, make_dirs};
+use inner::Inner;
+use network::{ProcessNetwork, make_dirs};
 use node::{Node, Running};
-pub(super) use proc::{Identity, boot};
 use reap::Tracker;
 use record::{NodeRecord, Record, node_dir, own_dir};
 
+use super::identity::Identity;
 use super::log::Log;
+use super::machine;
 use super::sink::Sink;
 use super::{
     Backend, Capabilities, Capacity, DeployError, ImageRef, Leftover, Network, NodeEvent, NodeRequest, OpenRequest,
@@ -135,7 +137,7 @@ fn allocate(
         sweep: request.sweep.0.clone(),
         keep: request.keep,
         owner: Identity::own(),
-        boot: proc::boot(),
+        boot: machine::boot(),
         nodes,
     };
     record.write(&draft).map_err(action())?;
@@ -183,7 +185,7 @@ impl Backend for ProcessBackend {
     }
 
     fn capacity(&self) -> Capacity {
-        Capacity { cores: cores(), memory: proc::available_memory() }
+        Capacity { cores: cores(), memory: machine::available_memory() }
     }
 
     async fn ensure_images(&self, wanted: &[ImageRef]) -> Result<(), DeployError> {
@@ -196,7 +198,7 @@ impl Backend for ProcessBackend {
 
     async fn open(&self, request: OpenRequest) -> Result<Arc<dyn Network>, DeployError> {
         let opened = Instant::now();
-        let memory_kills = proc::memory_kills();
+        let memory_kills = machine::memory_kills();
         let dir = self.network_dir(&request.id.0)?;
         let (networks, registry, images) = (self.networks(), self.registry.clone(), self.images.clone());
         let (addressing, target) = (self.config.addressing, dir.clone());
@@ -255,7 +257,7 @@ impl Backend for ProcessBackend {
         let (registry, leftover) = (self.registry.clone(), leftover.clone());
         blocking(move || {
             let tracker = Tracker::new(&leftover.sweep, &leftover.id, &dir);
-            let record = Record::read(&dir).filter(|record| record.boot == proc::boot());
+            let record = Record::read(&dir).filter(|record| record.boot == machine::boot());
             if let Some(record) = &record {
                 for node in &record.nodes {
                     if let Some(process) = node.process {
@@ -268,7 +270,7 @@ impl Backend for ProcessBackend {
             tracker.bury();
             let nodes = record.iter().flat_map(|record| &record.nodes);
             nodes.filter_map(|node| node.group.as_deref()).for_each(group::remove);
-            let aside = network::discard(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))?;
+            let aside = inner::discard(&dir).map_err(DeployError::io(format!("remove {}", dir.display())))?;
             registry.release(&dir)?;
             match aside {
                 Some(aside) => files::remove(&aside).map_err(DeployError::io(format!("remove {}", aside.display()))),
@@ -286,7 +288,7 @@ impl Backend for ProcessBackend {
         let (events, _) = mpsc::channel::<NodeEvent>(1);
         let mut nodes = BTreeMap::new();
         for node in &record.nodes {
-            let process = node.process.filter(|id| record.boot == proc::boot() && id.is_alive());
+            let process = node.process.filter(|id| record.boot == machine::boot() && id.is_alive());
             if let Some(id) = process {
                 tracker.remember(id, node.name.as_str());
             }
@@ -309,7 +311,7 @@ impl Backend for ProcessBackend {
             });
             nodes.insert(node.name.clone(), Node::new(Resources::default(), sink, running));
         }
-        Ok(self.network(dir, tracker, record, nodes, proc::memory_kills(), true))
+        Ok(self.network(dir, tracker, record, nodes, machine::memory_kills(), true))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::group::Group;
-use super::proc::Identity;
+use crate::deploy::identity::Identity;
 use crate::deploy::sink::Sink;
 use crate::model::Exit;
 use crate::spec::Resources;

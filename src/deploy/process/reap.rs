@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::proc::{self, Identity, Proc};
+use super::proc;
+use crate::deploy::identity::{Identity, Proc};
 use crate::host::lock;
 
 /// The variable that every process of a network carries: `<sweep>/<attempt>/<node>`.

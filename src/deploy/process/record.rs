@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::proc::{self, Identity};
-use crate::deploy::{Leftover, Place};
+use crate::deploy::identity::Identity;
+use crate::deploy::{Leftover, Place, machine};
 use crate::model::{NodeName, PortName, RoleName, VersionId};
 
 /// The file's name in a network's directory.
@@ -71,7 +71,7 @@ impl Record {
 
     /// Whether the skew that opened it is there.
     pub fn is_owned(&self) -> bool {
-        self.boot == proc::boot() && self.owner.is_alive()
+        self.boot == machine::boot() && self.owner.is_alive()
     }
 
     /// What others are told about it.

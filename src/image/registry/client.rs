@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::answer::{bounded, content_digest, retry_after, said, told, unreachable};
 use super::auth::{Challenge, Credentials, Token};
 use super::error::{RegistryError, Trouble};
-use super::push::Known;
+use super::known::Known;
 use crate::host::choose_tls;
 use crate::image::oci::DOCUMENT;
 use crate::model::{Digest, RemoteAt};

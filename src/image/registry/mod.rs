@@ -16,6 +16,7 @@ mod artifact;
 mod auth;
 mod client;
 mod error;
+mod known;
 mod pull;
 mod push;
 

@@ -1,6 +1,6 @@
 //! Sending images: blobs that are missing, each once; then the manifest, so that nothing half-sent is whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,19 +24,6 @@ const AT_ONCE: usize = 4;
 
 /// How much of a blob is read at once.
 const CHUNK: usize = 256 << 10;
-
-/// Which repositories are known to have a blob. Whoever sends it holds it, so that nobody sends it beside them.
-type Place = Arc<tokio::sync::Mutex<BTreeSet<String>>>;
-
-/// Which blobs are known to be where.
-#[derive(Debug, Default)]
-pub(super) struct Known(Mutex<BTreeMap<Digest, Place>>);
-
-impl Known {
-    fn place(&self, digest: &Digest) -> Place {
-        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(*digest).or_default())
-    }
-}
 
 /// What a push did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
