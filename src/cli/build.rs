@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::error::{Class, CliError};
 use super::globals::split_spec;
-use super::{Globals, block_on, parse, prepare};
+use super::runtime::block_on;
+use super::{Globals, parse, prepare};
 use crate::image::registry::Patience;
 use crate::model::Digest;
 use crate::record::Store;

@@ -1,10 +1,10 @@
 //! `skew completions`.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
+use super::Globals;
 use super::error::CliError;
-use super::{Cli, Globals};
 
 /// Print a completion script for a shell
 ///
@@ -15,8 +15,8 @@ pub struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn run(globals: &Globals, args: &CompletionsArgs) -> Result<(), CliError> {
+pub(super) fn run(globals: &Globals, args: &CompletionsArgs, mut command: Command) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "skew", &mut script);
+    clap_complete::generate(args.shell, &mut command, "skew", &mut script);
     globals.print(&String::from_utf8_lossy(&script))
 }

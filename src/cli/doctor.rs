@@ -9,7 +9,8 @@ use clap::Args;
 use serde::Serialize;
 
 use super::error::{Class, CliError};
-use super::{Globals, block_on, globals};
+use super::runtime::block_on;
+use super::{Globals, globals};
 use crate::image::{Builder, Need, Remedy};
 use crate::spec::{BackendKind, BackendSpec, Spec};
 use crate::sweep;

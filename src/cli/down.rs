@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Globals;
 use super::error::CliError;
 use super::kept::{self, Kept};
-use super::{Globals, block_on};
+use super::runtime::block_on;
 
 /// Take down a network that is up
 #[derive(Debug, Args)]

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::error::CliError;
-use super::{Globals, block_on, kept};
+use super::runtime::block_on;
+use super::{Globals, kept};
 use crate::deploy::Cmd;
 
 /// Run a command in a node of a network that is up

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::error::CliError;
-use super::{Globals, block_on, parse};
+use super::runtime::block_on;
+use super::{Globals, parse};
 use crate::image::registry::{Access, Patience, Registry};
 use crate::record::Store;
 use crate::spec::{Spec, SpecSnapshot};

@@ -4,9 +4,10 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use super::Globals;
 use super::error::CliError;
-use super::outputs::Told;
-use super::{Globals, block_on};
+use super::runtime::block_on;
+use super::told::Told;
 use crate::github::{Api, PullRequest, Token};
 use crate::report::{COMMENT, SUMMARY};
 

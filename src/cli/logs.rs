@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::error::CliError;
-use super::{Globals, block_on, kept};
+use super::runtime::block_on;
+use super::{Globals, kept};
 use crate::deploy::Network;
 use crate::model::NodeName;
 use crate::ui;

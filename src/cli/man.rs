@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
+use super::Globals;
 use super::error::CliError;
-use super::{Cli, Globals};
 
 /// Print the manual page, or write those of all verbs
 ///
@@ -17,15 +17,15 @@ pub struct ManArgs {
     dir: Option<PathBuf>,
 }
 
-pub(super) fn run(globals: &Globals, args: &ManArgs) -> Result<(), CliError> {
+pub(super) fn run(globals: &Globals, args: &ManArgs, command: Command) -> Result<(), CliError> {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
         // There is no page of `skew help`.
-        let command = Cli::command().disable_help_subcommand(true);
+        let command = command.disable_help_subcommand(true);
         // Memory takes everything.
         let _ = clap_mangen::Man::new(command).render(&mut page);
         return globals.print(&String::from_utf8_lossy(&page));
     };
-    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(Cli::command(), dir));
+    let written = std::fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command, dir));
     written.map_err(|source| CliError::File { action: "write", path: dir.clone(), source })
 }

@@ -28,14 +28,16 @@ mod render;
 mod report;
 mod reports;
 mod run;
+mod runtime;
 mod show;
 mod submit;
 mod sweep;
+mod told;
 mod validate;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::{Class, CliError};
 pub use globals::Globals;
@@ -134,17 +136,8 @@ fn run(cli: &Cli) -> Result<ExitCode, CliError> {
         Verb::Gc(args) => records::gc(globals, args)?,
         Verb::Demo(args) => return demo::run(globals, args),
         Verb::Schema(args) => validate::schema(globals, args)?,
-        Verb::Completions(args) => completions::run(globals, args)?,
-        Verb::Man(args) => man::run(globals, args)?,
+        Verb::Completions(args) => completions::run(globals, args, Cli::command())?,
+        Verb::Man(args) => man::run(globals, args, Cli::command())?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Runs async work to its end.
-fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
-    let done = runtime.block_on(work);
-    // Whatever still blocks a thread, such as a repository that does not answer, is of no interest any more.
-    runtime.shutdown_background();
-    done
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::error::CliError;
+use super::told::Told;
 use super::{Globals, github};
-use crate::report::{self, Diff, Model};
+use crate::report::{self, Model};
 
 /// Files for other tools.
 #[derive(Debug, Clone, Default, Args)]
@@ -34,47 +35,6 @@ pub struct OutputArgs {
     /// With `--github`: the pull request [default: the one that the workflow runs for]
     #[arg(long, value_name = "NUMBER", requires = "github")]
     pull_request: Option<u64>,
-}
-
-/// What is written.
-#[derive(Clone, Copy)]
-pub enum Told<'a> {
-    /// A sweep's report.
-    Report(&'a Model),
-    /// A comparison.
-    Diff(&'a Diff),
-}
-
-impl Told<'_> {
-    fn junit(self) -> String {
-        match self {
-            Self::Report(model) => report::junit(model),
-            Self::Diff(diff) => report::junit_diff(diff),
-        }
-    }
-
-    /// As Markdown of at most so many bytes.
-    pub fn markdown(self, room: usize) -> String {
-        match self {
-            Self::Report(model) => report::markdown(model, room),
-            Self::Diff(diff) => report::markdown_diff(diff, room),
-        }
-    }
-
-    fn csv(self) -> String {
-        match self {
-            Self::Report(model) => report::csv(model),
-            Self::Diff(diff) => report::csv_diff(diff),
-        }
-    }
-
-    /// The system's name.
-    pub fn system(&self) -> &str {
-        match self {
-            Self::Report(model) => &model.system,
-            Self::Diff(diff) => &diff.system,
-        }
-    }
 }
 
 /// How one file is written.

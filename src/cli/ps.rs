@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::Globals;
 use super::error::CliError;
 use super::kept::{self, Kept};
-use super::{Globals, block_on};
+use super::runtime::block_on;
 
 /// List the networks that are up, and their nodes
 #[derive(Debug, Args)]

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::Globals;
 use super::error::CliError;
 use super::globals::{find_spec, split_spec};
-use super::{Globals, block_on};
+use super::runtime::block_on;
 use crate::image::Layout;
 use crate::model::{Attempt, Digest};
 use crate::record::{Merged, Reader, Store};

@@ -1,6 +1,7 @@
 //! Where reports land, and what goes into them.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Globals;
@@ -74,9 +75,28 @@ pub fn reserve(dir: &Path) -> Result<(), CliError> {
     tried.map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
 }
 
-/// Writes the report.
+/// Writes `index.html` and `results.json` into a directory.
 pub fn write(dir: &Path, model: &Model) -> Result<(), CliError> {
-    report::write(dir, model).map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
+    let files = [("results.json", report::json(model)), ("index.html", report::html(model))];
+    replace(dir, &files).map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
+}
+
+/// Writes files into a directory, each replaced as a whole.
+fn replace(dir: &Path, files: &[(&str, String)]) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    for (name, text) in files {
+        let mut file = tempfile::Builder::new().prefix(".report-").tempfile_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        readable(file.path())?;
+        file.persist(dir.join(name)).map_err(|error| error.error)?;
+    }
+    Ok(())
+}
+
+/// Temporary files are private; a report is for everyone.
+fn readable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
 }
 
 /// The options without which another command would not speak of the same records and versions.
@@ -115,12 +135,29 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::*;
 
     #[test]
     fn words_survive_a_shell() {
         for (text, expect) in [("a/b.toml", "a/b.toml"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("", "''")] {
             assert_eq!(quoted(text), expect);
         }
+    }
+
+    #[test]
+    fn files_are_written_whole_and_for_everyone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("reports/ledger");
+        let files = |text: &str| [("results.json", "{}\n".to_owned()), ("index.html", text.to_owned())];
+        replace(&to, &files("a longer page")).unwrap();
+        replace(&to, &files("a page")).unwrap();
+        let mut names: Vec<String> =
+            std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["index.html", "results.json"]);
+        assert_eq!(std::fs::read_to_string(to.join("index.html")).unwrap(), "a page");
+        let mode = std::fs::metadata(to.join("index.html")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
     }
 }

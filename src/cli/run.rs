@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::error::{Class, CliError};
 use super::globals::split_spec;
-use super::{Globals, block_on, parse, reports};
+use super::runtime::block_on;
+use super::{Globals, parse, reports};
 use crate::model::{Attempt, End, Outcome, Strategy};
 use crate::sweep::{Choice, Mode, OneRequest, Stop, one, parse_seats};
 use crate::ui::{self, Ui};

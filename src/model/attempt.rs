@@ -6,31 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckName, CommitId, Digest, NetworkPlan, NodeName, Observation, RoleName, VersionId};
-
-macro_rules! id {
-    ($(#[$doc:meta])* $type:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-        #[serde(transparent)]
-        pub struct $type(pub String);
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
-            }
-        }
-    };
-}
-
-id!(
-    /// Unique over all machines: merging records is a union of sets.
-    AttemptId
-);
-id!(
-    /// One execution of a spec's matrix: `20261121T031500Z-4f2a`, sortable by time.
-    SweepId
-);
+use super::{AttemptId, CheckName, CommitId, Digest, NetworkPlan, NodeName, Observation, RoleName, SweepId, VersionId};
 
 /// One network, run once: one transaction of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

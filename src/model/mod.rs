@@ -5,6 +5,7 @@
 mod attempt;
 mod cell;
 mod digest;
+mod ids;
 mod matrix;
 mod names;
 mod network;
@@ -13,16 +14,15 @@ mod remote;
 mod verdict;
 mod version;
 
-pub use attempt::{
-    Attempt, AttemptId, BuildRecord, BuildResult, End, Excerpt, Exit, Fault, LogRef, Moment, SweepId, SweepRecord,
-};
+pub use attempt::{Attempt, BuildRecord, BuildResult, End, Excerpt, Exit, Fault, LogRef, Moment, SweepRecord};
 pub use cell::{AxisPoint, Cell, CellId, Party, Subject};
 pub use digest::{Digest, DigestBuilder};
+pub use ids::{AttemptId, NetworkId, SweepId};
 pub use matrix::{
     Axis, Bounds, CheckAxis, Count, Known, Matrix, Member, Question, RoleAxis, RoleKind, Scope, Strategy, Unbuilt,
 };
 pub use names::{AxisName, CheckName, NameError, NodeName, PartName, PortName, RoleName, SourceName};
-pub use network::{NetworkId, NetworkPlan, Reason, Seat};
+pub use network::{NetworkPlan, Reason, Seat};
 pub use observation::{Observation, Outcome};
 pub use remote::{RegistryUrl, RemoteAt, RemoteError, RemoteImage};
 pub use verdict::{Counts, Overlay, Untested, Verdict, VerdictKind, Verdicts};

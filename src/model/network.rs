@@ -1,22 +1,9 @@
 //! Networks still to be run, each with the reason it is there.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptId, AxisPoint, Cell, Digest, NodeName, Party};
-
-/// The stable id of a planned network: the same seats, axes, seed and ordinal give the same id.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct NetworkId(pub String);
-
-impl fmt::Display for NetworkId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
+use super::{AttemptId, AxisPoint, Cell, Digest, NetworkId, NodeName, Party};
 
 /// One node of a planned network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

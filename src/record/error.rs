@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Owner;
+use super::owner::Owner;
 use crate::model::{AttemptId, Digest};
 
 /// A record could not be written or read. Each fits after "failed to".

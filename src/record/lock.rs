@@ -1,6 +1,5 @@
 //! One owner: a lock on a file that says who holds it.
 
-use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -8,30 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use super::error::{RecordError, io_error};
+use super::owner::Owner;
 
 /// How long a lock that is held is asked again: readers hold it for a moment to see whether there is an owner.
 const PATIENCE: Duration = Duration::from_millis(300);
-
-/// The process that owns a store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
-    /// Its process id; 0 when it did not say.
-    pub pid: u32,
-    /// Its command line, shortened.
-    pub command: String,
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.pid {
-            0 => f.write_str("another process"),
-            pid => write!(f, "process {pid} ({})", self.command.escape_debug()),
-        }
-    }
-}
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]

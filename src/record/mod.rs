@@ -13,6 +13,7 @@
 //!
 //! This room alone names `sled`. It never decides what evidence means, and never writes to a terminal.
 
+mod entry;
 mod error;
 mod index;
 mod journal;
@@ -20,30 +21,16 @@ mod line;
 mod lock;
 mod logs;
 mod notice;
+mod owner;
 mod reader;
 mod store;
 mod transfer;
 
-use serde::{Deserialize, Serialize};
-
-use crate::model::{Attempt, BuildRecord, SweepRecord};
-
+pub use entry::Entry;
 pub use error::RecordError;
-pub use lock::Owner;
 pub use logs::StoredLog;
 pub use notice::Notice;
+pub use owner::Owner;
 pub use reader::Reader;
 pub use store::{Garbage, Store};
 pub use transfer::Merged;
-
-/// One transaction of the journal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Entry {
-    /// A sweep began or ended; the last one with its id holds.
-    Sweep(SweepRecord),
-    /// An image was built, or could not be; the last one with its key holds.
-    Build(BuildRecord),
-    /// A network ran.
-    Attempt(Box<Attempt>),
-}

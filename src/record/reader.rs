@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Write};
 use std::path::Path;
 
+use super::entry::{self, Payload};
 use super::error::io_error;
 use super::journal::follow;
 use super::logs::Logs;
 use super::store::Paths;
-use super::transfer::{self, Payload};
+use super::transfer;
 use super::{Entry, Notice, Owner, RecordError, lock};
 use crate::model::{Attempt, AttemptId, BuildRecord, Digest, SweepId, SweepRecord};
 
@@ -45,7 +46,7 @@ impl Reader {
         let mut sweeps: BTreeMap<SweepId, (u64, SweepRecord)> = BTreeMap::new();
         let mut builds: BTreeMap<Digest, (u64, BuildRecord)> = BTreeMap::new();
         let chain = follow(&path, BufReader::with_capacity(1 << 18, file), |number, line| {
-            let payload = transfer::parse(line.entry).map_err(|source| RecordError::Foreign {
+            let payload = entry::parse(line.entry).map_err(|source| RecordError::Foreign {
                 path: path.clone(),
                 line: number,
                 source,

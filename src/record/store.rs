@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead, Cursor, Write};
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use super::entry::{self, Payload};
 use super::error::io_error;
 use super::index::{Index, Kind, OpenError};
 use super::journal::{Journal, unused_name};
 use super::lock::Lock;
 use super::logs::{Logs, sync_dir};
-use super::transfer::{self, Payload};
-use super::{Entry, Merged, Notice, RecordError, StoredLog};
+use super::{Entry, Notice, RecordError, StoredLog};
 use crate::model::{Attempt, AttemptId, BuildRecord, Digest, SweepRecord};
 
 /// Where things are in a state directory.
@@ -41,8 +41,8 @@ pub struct Store {
     // Fields are dropped in this order: the lock goes last.
     index: Index,
     journal: Journal,
-    logs: Logs,
-    paths: Paths,
+    pub(super) logs: Logs,
+    pub(super) paths: Paths,
     _lock: Lock,
 }
 
@@ -86,7 +86,7 @@ impl Store {
         {
             return Err(RecordError::Duplicate(attempt.id.clone()));
         }
-        if let Some(missing) = transfer::logs_of(entry).find(|digest| !self.logs.contains(digest)) {
+        if let Some(missing) = entry::logs_of(entry).find(|digest| !self.logs.contains(digest)) {
             return Err(RecordError::MissingLog(missing));
         }
         let json = serde_json::to_vec(entry).map_err(RecordError::Encode)?;
@@ -215,23 +215,6 @@ impl Store {
         RecordError::Foreign { path: self.paths.journal.clone(), line, source }
     }
 
-    /// Writes everything, logs included, as lines that [`Self::import`] reads.
-    ///
-    /// # Errors
-    /// When something cannot be read or `out` not be written.
-    pub fn export(&self, out: &mut dyn Write) -> Result<(), RecordError> {
-        transfer::export(&self.paths.journal, &self.logs, out)
-    }
-
-    /// Takes in what another store exported, or another journal. What is here already stays; importing twice changes
-    /// nothing.
-    ///
-    /// # Errors
-    /// [`RecordError::Import`] names the damaged line; what stands before it is kept.
-    pub fn import(&mut self, input: impl BufRead) -> Result<Merged, RecordError> {
-        transfer::import(self, input)
-    }
-
     /// Removes every log that no build names and no attempt that `keep` wants, and indexes that were set aside.
     ///
     /// # Errors
@@ -317,7 +300,7 @@ fn reconcile(
                 wrong = Some(format!("it differs from the journal's line {number}"));
             }
         } else {
-            let entry = transfer::parse(line.entry).map_err(|source| RecordError::Foreign {
+            let entry = entry::parse(line.entry).map_err(|source| RecordError::Foreign {
                 path: paths.journal.clone(),
                 line: number,
                 source,

@@ -7,8 +7,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-
+use super::entry::{self, Payload};
 use super::error::io_error;
 use super::index::Kind;
 use super::journal::follow;
@@ -16,44 +15,6 @@ use super::line::{self, GENESIS, LineError, Lines, Piece};
 use super::logs::Logs;
 use super::{Entry, RecordError, Store};
 use crate::model::{AttemptId, BuildRecord, BuildResult, Digest, SweepRecord};
-
-/// What a line may hold.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Payload {
-    Entry(Entry),
-    Log(LogLine),
-}
-
-/// A log in an export.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct LogLine {
-    digest: Digest,
-    base64: String,
-}
-
-#[derive(Serialize, Deserialize)]
-struct OnlyLog {
-    log: LogLine,
-}
-
-/// Reads a line's entry.
-pub(super) fn parse(json: &[u8]) -> Result<Payload, serde_json::Error> {
-    if json.starts_with(b"{\"log\":") {
-        return serde_json::from_slice::<OnlyLog>(json).map(|only| Payload::Log(only.log));
-    }
-    serde_json::from_slice(json).map(Payload::Entry)
-}
-
-/// The logs that an entry names, and the question of a sweep, which is stored as they are.
-pub(super) fn logs_of(entry: &Entry) -> impl Iterator<Item = Digest> {
-    let (attempt, other) = match entry {
-        Entry::Attempt(attempt) => (Some(attempt), None),
-        Entry::Build(build) => (None, build.log),
-        Entry::Sweep(sweep) => (None, sweep.question),
-    };
-    let of_nodes = attempt.into_iter().flat_map(|attempt| &attempt.logs).map(|log| log.digest);
-    of_nodes.chain(other)
-}
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -83,18 +44,16 @@ pub(super) fn export(journal: &Path, logs: &Logs, out: &mut dyn Write) -> Result
     };
     let mut written = BTreeSet::new();
     follow(journal, BufReader::new(file), |number, line| {
-        let payload = parse(line.entry).map_err(|source| RecordError::Foreign {
+        let payload = entry::parse(line.entry).map_err(|source| RecordError::Foreign {
             path: journal.to_owned(),
             line: number,
             source,
         })?;
         if let Payload::Entry(entry) = payload {
-            for digest in logs_of(&entry) {
+            for digest in entry::logs_of(&entry) {
                 // A log that was collected or damaged is no reason to keep its attempt from anyone.
                 if let (true, Ok(bytes)) = (written.insert(digest), logs.get(&digest)) {
-                    let base64 = data_encoding::BASE64.encode(&bytes);
-                    let json = serde_json::to_vec(&OnlyLog { log: LogLine { digest, base64 } });
-                    write(&json.map_err(RecordError::Encode)?)?;
+                    write(&entry::of_log(digest, &bytes).map_err(RecordError::Encode)?)?;
                 }
             }
         }
@@ -103,15 +62,30 @@ pub(super) fn export(journal: &Path, logs: &Logs, out: &mut dyn Write) -> Result
     out.flush().map_err(io_error("write", Path::new("the export")))
 }
 
-/// Takes in lines; set union by id.
-pub(super) fn import(store: &mut Store, input: impl BufRead) -> Result<Merged, RecordError> {
-    let mut merged = Merged::default();
-    let result = take_in(store, input, &mut merged);
-    // Also what stood before a damaged line is durable before anyone hears of it.
-    store.sync()?;
-    result.map(|()| merged)
+impl Store {
+    /// Writes everything, logs included, as lines that [`Self::import`] reads.
+    ///
+    /// # Errors
+    /// When something cannot be read or `out` not be written.
+    pub fn export(&self, out: &mut dyn Write) -> Result<(), RecordError> {
+        export(&self.paths.journal, &self.logs, out)
+    }
+
+    /// Takes in what another store exported, or another journal. What is here already stays; importing twice changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`RecordError::Import`] names the damaged line; what stands before it is kept.
+    pub fn import(&mut self, input: impl BufRead) -> Result<Merged, RecordError> {
+        let mut merged = Merged::default();
+        let result = take_in(self, input, &mut merged);
+        // Also what stood before a damaged line is durable before anyone hears of it.
+        self.sync()?;
+        result.map(|()| merged)
+    }
 }
 
+/// Takes in lines; set union by id.
 fn take_in(store: &mut Store, input: impl BufRead, merged: &mut Merged) -> Result<(), RecordError> {
     let mut lines = Lines::new(input);
     let (mut number, mut seq, mut head) = (0, 0, GENESIS);
@@ -135,7 +109,7 @@ fn take_in(store: &mut Store, input: impl BufRead, merged: &mut Merged) -> Resul
             return Err(wrong("it does not follow the line before it"));
         }
         (seq, head) = (line.seq.wrapping_add(1), line.hash);
-        match parse(line.entry).map_err(|error| wrong(&error.to_string()))? {
+        match entry::parse(line.entry).map_err(|error| wrong(&error.to_string()))? {
             Payload::Log(log) => {
                 let bytes =
                     data_encoding::BASE64.decode(log.base64.as_bytes()).map_err(|_| wrong("a log is not base64"))?;

@@ -1,8 +1,13 @@
 //! What to do about a finding, in one sentence.
 
-use super::findings::Commits;
+use std::collections::BTreeMap;
+
 use super::model::{Boundary, Finding};
 use super::words::{Standing, Word};
+use crate::model::{CommitId, VersionId};
+
+/// The commit of each version.
+pub(super) type Commits<'a> = BTreeMap<&'a VersionId, &'a CommitId>;
 
 /// What a reader should do next.
 pub(super) fn advice(finding: &Finding, commits: &Commits<'_>) -> String {

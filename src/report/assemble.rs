@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::findings::Commits;
+use super::advice::Commits;
 use super::headline::headline;
+use super::input::Input;
 use super::model::{FORMAT, ImageModel, Model, State, SweepModel, Tally, Together, UnbuiltModel, VersionModel};
-use super::standing::{Row, rows};
+use super::standing::{Row, rows, tally};
 use super::text::{clean, instant, tail};
 use super::words::Word;
-use super::{Input, evidence, findings, grid, since, together, windows};
+use super::{evidence, findings, grid, since, together, windows};
 use crate::model::{BuildResult, Version, VersionId};
 
 /// Makes the model of a sweep.
@@ -46,15 +47,6 @@ pub fn model(input: &Input<'_>) -> Model {
     };
     since::annotate(&mut model, input.past);
     model
-}
-
-/// Counts cells that were asked.
-pub(super) fn tally<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Tally {
-    let mut tally = Tally::default();
-    for row in rows.into_iter().filter(|row| row.asked) {
-        tally.add(row.word, row.standing);
-    }
-    tally
 }
 
 fn state(tally: &Tally) -> State {

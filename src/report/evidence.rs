@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Input;
+use super::input::Input;
 use super::network::{ExcerptModel, ExitModel, MomentModel, NetworkModel, ObservationModel, SeatModel};
 use super::standing::Row;
 use super::text::{clean, instant, quoted, tail};

@@ -2,19 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::advice::advice;
+use super::advice::{Commits, advice};
 use super::model::{Boundary, CellModel, CheckModel, Finding, Grid};
 use super::words::{Standing, Word, count};
-use crate::model::{CellId, CommitId, RoleName, VersionId};
+use crate::model::{CellId, RoleName, VersionId};
 
 /// Cells named by one finding.
 const IDS: usize = 10;
 
 /// Parties named of those that fail once they join others.
 const JOINING: usize = 4;
-
-/// The commit of each version.
-pub(super) type Commits<'a> = BTreeMap<&'a VersionId, &'a CommitId>;
 
 /// Sums up every cell that is wrong, unexpected or unsettled; the most urgent first.
 pub(super) fn findings(checks: &[CheckModel], commits: &Commits<'_>) -> Vec<Finding> {

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Input;
-use super::assemble::tally;
 use super::evidence::{reproduce, shown};
+use super::input::Input;
 use super::model::{CellModel, CheckModel, Grid, Known};
 use super::network::NetworkModel;
-use super::standing::Row;
+use super::standing::{Row, tally};
 use super::text::clean;
 use super::words::sentence;
 use crate::model::{

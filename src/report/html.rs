@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, SweepRef, Tally, Together};
+use super::change::SweepRef;
+use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, Tally, Together};
 use super::words::{Standing, Word, count, thousands};
 use crate::model::Digest;
 

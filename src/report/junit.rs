@@ -6,9 +6,10 @@
 
 use std::fmt::Write as _;
 
+use super::change::Change;
 use super::model::{CellModel, CheckModel, Model};
 use super::network::NetworkModel;
-use super::since::{CellChange, Change, Diff};
+use super::since::{CellChange, Diff};
 use super::text::clean;
 use super::words::{Standing, Word, is_trouble};
 use super::xml::{attributes, escaped};

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::change::{Change, ChangeFinding, Since};
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, State, Together};
-use super::since::{Change, ChangeFinding, Diff, Since};
+use super::since::Diff;
 use super::text::clean;
 use super::words::{Standing, Word, count, is_trouble};
 use crate::model::CellId;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::change::{Change, Since, SweepRef};
 use super::network::NetworkModel;
-use super::since::{Change, Since};
+
 use super::words::{Standing, Word};
 use crate::model::{
     AttemptId, AxisName, CellId, CheckName, CommitId, Counts, Digest, RoleName, SourceName, Strategy, SweepId,
@@ -105,23 +106,6 @@ pub struct SweepModel {
     /// The version that a release gate is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<VersionId>,
-}
-
-/// A sweep that is mentioned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SweepRef {
-    /// Its id.
-    pub id: SweepId,
-    /// When it began, RFC 3339.
-    pub started: String,
-}
-
-impl SweepRef {
-    /// In words: `the sweep of 2026-11-21 03:15 (20261121T031500Z-4f2a)`.
-    pub fn words(&self) -> String {
-        let minute: String = self.started.chars().take(16).collect();
-        format!("the sweep of {} ({})", minute.replace('T', " "), self.id)
-    }
 }
 
 /// How many cells have which verdict.

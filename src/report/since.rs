@@ -1,109 +1,19 @@
-//! What changed since another sweep, and the history of each cell.
+//! Compares a report with earlier sweeps: what changed, and the history of each cell.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Judged;
+use super::change::{Change, ChangeFinding, ChangeTally, Since, SweepRef};
 use super::findings::blocks;
-use super::model::{CellModel, Model, SweepRef, Was};
-use super::standing::rows;
-use super::text::instant;
+use super::model::{CellModel, FORMAT, Model, Was};
+use super::standings::{At, Standings};
 use super::words::{Standing, Word, count, thousands};
-use crate::model::{CellId, CheckName, SweepRecord};
+use crate::model::{CellId, CheckName};
 
 /// Cells named by one sentence.
 const IDS: usize = 10;
-
-/// What each cell came to in one sweep: as much as is needed to compare it with another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standings {
-    /// The sweep.
-    pub sweep: SweepRef,
-    /// Its cells.
-    pub cells: BTreeMap<CellId, At>,
-}
-
-/// What a cell came to in one sweep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct At {
-    /// Its text form.
-    pub cell: String,
-    /// Its check.
-    pub check: CheckName,
-    /// Its verdict.
-    pub verdict: Word,
-    /// How that stood to what was expected.
-    pub standing: Standing,
-    /// Whether the strategy asked it.
-    pub asked: bool,
-}
-
-impl Standings {
-    /// Those of a sweep that was judged.
-    pub fn of(sweep: &SweepRecord, judged: &Judged<'_>) -> Self {
-        let cells = rows(judged).into_iter().map(|row| {
-            let at = At {
-                cell: row.cell.to_string(),
-                check: row.cell.check.clone(),
-                verdict: row.word,
-                standing: row.standing,
-                asked: row.asked,
-            };
-            (row.cell.id(), at)
-        });
-        Self { sweep: SweepRef { id: sweep.id.clone(), started: instant(sweep.started_ms) }, cells: cells.collect() }
-    }
-
-    /// Those of a report.
-    pub fn of_model(model: &Model) -> Self {
-        let cells = model.checks.iter().flat_map(|check| check.cells().map(move |cell| (check, cell)));
-        let cells = cells.map(|(check, cell)| {
-            let at = At {
-                cell: cell.cell.clone(),
-                check: check.name.clone(),
-                verdict: cell.verdict,
-                standing: cell.standing,
-                asked: cell.asked,
-            };
-            (cell.id.clone(), at)
-        });
-        Self { sweep: model.this_sweep(), cells: cells.collect() }
-    }
-}
-
-/// How a cell changed from one sweep to another, the most urgent first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Change {
-    /// It worked, and fails now, and nobody said that it would.
-    Regressed,
-    /// It was not asked before.
-    New,
-    /// It failed, and works now.
-    Fixed,
-    /// Another change: of the kind of failure, of what is known, to or from what could not be settled.
-    Changed,
-    /// It is not asked any more.
-    Gone,
-}
-
-impl Change {
-    /// Every one, the most urgent first.
-    pub const ALL: [Self; 5] = [Self::Regressed, Self::New, Self::Fixed, Self::Changed, Self::Gone];
-
-    /// The word itself.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::Regressed => "regressed",
-            Self::New => "new",
-            Self::Fixed => "fixed",
-            Self::Changed => "changed",
-            Self::Gone => "gone",
-        }
-    }
-}
 
 /// Whether a verdict says that something does not work.
 fn fails(verdict: Word, standing: Standing) -> bool {
@@ -140,79 +50,6 @@ fn is_worse(before: Option<&At>, cell: &CellModel) -> bool {
         && before.is_none_or(|before| before.asked && !fails(before.verdict, before.standing))
 }
 
-/// How many cells changed how.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ChangeTally {
-    /// Worked, and fail now.
-    pub regressed: u32,
-    /// Failed, and work now.
-    pub fixed: u32,
-    /// Were not asked before.
-    pub new: u32,
-    /// Of the new ones, those that are not as expected.
-    pub new_wrong: u32,
-    /// Are not asked any more.
-    pub gone: u32,
-    /// Changed in another way.
-    pub changed: u32,
-    /// Of those, the ones that fail now and did not before.
-    pub changed_wrong: u32,
-    /// Are as they were.
-    pub same: u32,
-}
-
-/// What changed since an earlier sweep.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Since {
-    /// The earlier sweep.
-    pub before: SweepRef,
-    /// Whether something fails that did not fail before, and that nobody said would.
-    pub worse: bool,
-    /// What changed, in one sentence.
-    pub headline: String,
-    /// How many cells changed how.
-    pub tally: ChangeTally,
-    /// What changed, summed up: neighbours that share a change are one line. The most urgent first.
-    pub findings: Vec<ChangeFinding>,
-}
-
-/// Cells that share a check, a change and a place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ChangeFinding {
-    /// How they changed.
-    pub change: Change,
-    /// Their verdict before; none when they are new.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub was: Option<Word>,
-    /// Their verdict now; none when they are gone.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub verdict: Option<Word>,
-    /// How that stands to what was expected; none when they are gone.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub standing: Option<Standing>,
-    /// The check.
-    pub check: CheckName,
-    /// In words: which versions.
-    pub text: String,
-    /// How many cells.
-    pub cells: u32,
-    /// A cell to look at, and at most nine more.
-    pub ids: Vec<CellId>,
-}
-
-impl ChangeFinding {
-    /// From what to what: `pass → fail`.
-    pub fn step(&self) -> String {
-        match (self.was, self.verdict) {
-            (Some(was), Some(now)) if was != now => format!("{was} → {now}"),
-            (Some(_), Some(now)) => format!("{now}, {}", self.standing.map_or("", Standing::text)),
-            (None, Some(now)) => now.to_string(),
-            (Some(was), None) => format!("was {was}"),
-            (None, None) => String::new(),
-        }
-    }
-}
-
 /// What a cell came to in the last of some sweeps, the oldest first, that asked it: one that asked less in between made
 /// nothing new. Without any, what the last one knew of it.
 fn latest<'a>(past: &'a [Standings], id: &CellId) -> Option<&'a At> {
@@ -239,7 +76,7 @@ pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
             cell.change = change(before, cell.verdict, cell.standing, cell.asked);
             let is_worse = is_worse(before, cell);
             worse |= is_worse;
-            tally.add(cell, is_worse);
+            add(&mut tally, cell, is_worse);
         }
     }
     let begun: BTreeMap<CellId, usize> = model.cells().map(|cell| (cell.id.clone(), begun(cell))).collect();
@@ -262,23 +99,22 @@ pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
     });
 }
 
-impl ChangeTally {
-    fn add(&mut self, cell: &CellModel, is_worse: bool) {
-        match cell.change {
-            Some(Change::Regressed) => self.regressed += 1,
-            Some(Change::New) => {
-                self.new += 1;
-                self.new_wrong += u32::from(is_worse);
-            }
-            Some(Change::Fixed) => self.fixed += 1,
-            Some(Change::Changed) => {
-                self.changed += 1;
-                self.changed_wrong += u32::from(is_worse);
-            }
-            // It is in no report of now.
-            Some(Change::Gone) => {}
-            None => self.same += u32::from(cell.asked),
+/// Counts a cell.
+fn add(tally: &mut ChangeTally, cell: &CellModel, is_worse: bool) {
+    match cell.change {
+        Some(Change::Regressed) => tally.regressed += 1,
+        Some(Change::New) => {
+            tally.new += 1;
+            tally.new_wrong += u32::from(is_worse);
         }
+        Some(Change::Fixed) => tally.fixed += 1,
+        Some(Change::Changed) => {
+            tally.changed += 1;
+            tally.changed_wrong += u32::from(is_worse);
+        }
+        // It is in no report of now.
+        Some(Change::Gone) => {}
+        None => tally.same += u32::from(cell.asked),
     }
 }
 
@@ -442,7 +278,7 @@ pub fn diff(before: &Standings, after: &mut Model) -> Diff {
         sentence: None,
     });
     Diff {
-        format: super::model::FORMAT,
+        format: FORMAT,
         skew: env!("CARGO_PKG_VERSION").to_owned(),
         system: after.system.clone(),
         after: after.this_sweep(),

@@ -1,10 +1,25 @@
 //! How each cell stands to what was expected of it: the same reading that the exit code has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Judged;
+use super::model::Tally;
 use super::words::{Standing, Word};
-use crate::model::{Cell, Overlay, Party, Subject, Untested, Verdict, VerdictKind, Version, VersionId};
+use crate::model::{
+    Cell, Matrix, Overlay, Party, Subject, Untested, Verdict, VerdictKind, Verdicts, Version, VersionId,
+};
+
+/// What a sweep asked, and what is known.
+#[derive(Clone, Copy)]
+pub struct Judged<'a> {
+    /// What was asked.
+    pub matrix: &'a Matrix,
+    /// What is known.
+    pub verdicts: &'a Verdicts,
+    /// The cells that the strategy asks; others with evidence are shown and count for nothing.
+    pub asked: &'a BTreeSet<Cell>,
+    /// How that stands to the known failures.
+    pub overlays: &'a BTreeMap<Cell, Overlay>,
+}
 
 /// A cell that belongs in a report.
 #[derive(Clone, Copy)]
@@ -35,6 +50,15 @@ pub(super) fn rows<'a>(input: &Judged<'a>) -> Vec<Row<'a>> {
             Row { cell, verdict, word: Word::of(&verdict.kind), standing, asked }
         })
         .collect()
+}
+
+/// Counts cells that were asked.
+pub(super) fn tally<'a>(rows: impl IntoIterator<Item = &'a Row<'a>>) -> Tally {
+    let mut tally = Tally::default();
+    for row in rows.into_iter().filter(|row| row.asked) {
+        tally.add(row.word, row.standing);
+    }
+    tally
 }
 
 /// How a verdict stands that no known failure explains.

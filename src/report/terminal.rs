@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
+use super::change::Since;
 use super::model::{CellModel, Grid, Model};
-use super::since::{Diff, Since};
+use super::since::Diff;
 use super::text::clean;
 use super::words::{Standing, Word, count};
 

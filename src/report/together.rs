@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Input;
+use super::input::Input;
 use super::model::{Pair, Together};
 use super::standing::Row;
 use super::words::{Standing, Word};

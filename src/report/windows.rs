@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Input;
+use super::input::Input;
 use super::model::{Except, Window, Windows};
 use super::standing::Row;
 use super::words::{Word, count};

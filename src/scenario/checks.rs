@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Stopped;
 use super::parties::Tuple;
 use super::scene::{Scene, about};
+use super::stopped::Stopped;
 use super::together::together;
 use crate::model::{CheckName, NodeName, Observation, Outcome, RoleName};
 use crate::spec::{Check, CheckHow, Step};

@@ -1,60 +1,16 @@
-//! Drivers: what they are told, how they end, and what of their reports counts.
+//! Drivers: how they end, and what of their reports counts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::Stopped;
 use super::parties::Tuple;
 use super::scene::{Actor, Scene};
+use super::stopped::Stopped;
 use super::together::together;
-use crate::deploy::{Launch, LaunchFile};
 use crate::model::{CheckName, NodeName, Observation, Outcome};
-use crate::spec::{CheckHow, Driver, ExpectKind};
-
-/// The file that tells a driver about its network, below the node's directory.
-const NETWORK: &str = "network.json";
+use crate::spec::{Driver, ExpectKind};
 
 impl Scene<'_> {
-    /// Tells a driver about its network: `$SKEW_NETWORK` names the file.
-    pub fn equip(&self, actor: &Actor, launch: &mut Launch) -> Result<(), Stopped> {
-        let places = self.network.places();
-        let mut dir = String::new();
-        let mut nodes = Vec::new();
-        for place in &places {
-            if place.node == *actor.name() {
-                dir.clone_from(&place.dir);
-            }
-            let Some(other) = self.actor(&place.node) else { continue };
-            nodes.push(json!({
-                "name": place.node,
-                "role": other.seat.party.role,
-                "version": other.seat.party.version,
-                "address": place.address,
-                "ports": place.ports,
-                "ready": self.is_ready(&place.node),
-                "generation": 0,
-            }));
-        }
-        let role = &actor.seat.party.role;
-        let reports = self.spec.checks.iter().filter(|check| check.how_driver() == Some(role));
-        let checks: Vec<&CheckName> = reports.map(|check| &check.name).collect();
-        let network = json!({
-            "network": self.plan.id,
-            "system": self.spec.system,
-            "seed": self.plan.seed,
-            "self": actor.name(),
-            "axes": self.plan.axes,
-            "checks": checks,
-            "nodes": nodes,
-        });
-        let bytes = network.to_string().into_bytes();
-        launch.files.push(LaunchFile { path: NETWORK.to_owned(), bytes, mode: 0o644, secret: false });
-        launch.env.insert("SKEW_NETWORK".to_owned(), format!("{dir}/{NETWORK}"));
-        Ok(())
-    }
-
     /// Starts the drivers, waits until they are done, and takes in what they reported.
     pub async fn drive(&self) -> Result<(), Stopped> {
         if !self.actors.iter().any(|actor| actor.drives) {
@@ -144,16 +100,6 @@ fn tolerate(observations: &mut [Observation], expects: &[crate::spec::Expect]) {
                 observation.detail = format!("{seen}: {}", observation.detail);
                 observation.result = Outcome::Ok;
             }
-        }
-    }
-}
-
-impl crate::spec::Check {
-    /// The role that reports it, when a driver does.
-    pub fn how_driver(&self) -> Option<&crate::model::RoleName> {
-        match &self.how {
-            CheckHow::Driver(role) => Some(role),
-            CheckHow::Steps(_) | CheckHow::Init => None,
         }
     }
 }

@@ -4,30 +4,15 @@ use std::time::Duration;
 
 use super::parties::{Tuple, tuples};
 use super::scene::{Actor, Scene, about, built_in};
-use super::start::regex;
-use super::{Stopped, together::together};
+use super::stopped::{Stopped, regex};
+use super::together::together;
 use crate::model::{Cell, CheckName, Exit, NodeName, Observation, Outcome, Party, RoleName, Scope, Subject};
-use crate::spec::{CheckHow, Expect, ExpectKind};
+use crate::spec::{CheckHow, ExpectKind};
 
 /// How long the news of an exit may take to arrive.
 const NEWS: Duration = Duration::from_secs(1);
 
 impl Scene<'_> {
-    /// Whether a node may exit like this: a driver that is done, or one whose role is expected to.
-    pub fn may_exit(&self, exit: &Exit) -> bool {
-        let Some(actor) = self.actor(&exit.node) else { return false };
-        let expected = self.expects_of(actor).any(|expect| match &expect.kind {
-            ExpectKind::Exit(allowed) => exit.code.is_some_and(|code| allowed.contains(&code)),
-            ExpectKind::LogNever(_) | ExpectKind::LogWithin { .. } | ExpectKind::ErrorRate { .. } => false,
-        });
-        expected || (actor.drives && exit.code == Some(0))
-    }
-
-    fn expects_of<'s>(&'s self, actor: &'s Actor) -> impl Iterator<Item = &'s Expect> {
-        let holds = |expect: &&Expect| expect.role.as_ref().is_none_or(|role| *role == actor.seat.party.role);
-        self.spec.expects.iter().filter(holds)
-    }
-
     /// Waits for lines that must appear in time.
     pub async fn expected_lines(&self) -> Result<(), Stopped> {
         let pairs = self.actors.iter().flat_map(|actor| self.expects_of(actor).map(move |expect| (actor, expect)));

@@ -3,6 +3,7 @@
 //! Which backend it runs on is not known here, and what an observation proves is not decided here. A failure of the
 //! infrastructure ends the scenario and is never an observation.
 
+mod briefing;
 mod checks;
 mod driver;
 mod ear;
@@ -15,6 +16,7 @@ mod scene;
 mod script;
 mod start;
 mod steps;
+mod stopped;
 #[cfg(test)]
 mod testing;
 mod together;
@@ -30,13 +32,13 @@ use self::observe::Casting;
 pub use self::render::RenderError;
 use self::scene::{Actor, Scene};
 pub use self::script::{Start, starts};
-use self::start::regex;
+use self::stopped::{Stopped, regex};
 use self::together::together;
 use crate::deploy::{
-    Attached, Backend, DeployError, External, ImageRef, LogFile, Network, NodeEvent, NodeRequest, OpenRequest, Redactor,
+    Attached, Backend, External, ImageRef, LogFile, Network, NodeEvent, NodeRequest, OpenRequest, Redactor,
 };
 use crate::model::{
-    AttemptId, End, Excerpt, Exit, Fault, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, SweepId,
+    AttemptId, End, Excerpt, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, SweepId,
     Version, VersionId,
 };
 use crate::spec::{ExpectKind, Spec};
@@ -98,33 +100,6 @@ pub struct Ran {
     pub network: Option<Arc<dyn Network>>,
 }
 
-/// Why a scenario did not run to its end.
-#[derive(Debug)]
-struct Stopped {
-    fault: Fault,
-    detail: String,
-}
-
-impl Stopped {
-    /// The harness itself failed.
-    fn harness(detail: String) -> Self {
-        Self { fault: Fault::Backend, detail }
-    }
-}
-
-impl From<DeployError> for Stopped {
-    fn from(error: DeployError) -> Self {
-        Self { fault: error.fault().unwrap_or(Fault::Backend), detail: format!("failed to {}", error.chain()) }
-    }
-}
-
-impl From<RenderError> for Stopped {
-    fn from(error: RenderError) -> Self {
-        let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-        Self::harness(format!("failed to {error}{source}"))
-    }
-}
-
 /// Runs a network from its opening to the moment when nothing runs any more (or, when it is kept, to the end of its
 /// checks). Never fails: what goes wrong is how it ended.
 pub async fn run(run: Run<'_>) -> Ran {
@@ -153,7 +128,7 @@ async fn play(run: Run<'_>, checks: bool) -> Ran {
     let mut stop = run.stop.clone();
     let opened = tokio::select! {
         biased;
-        () = stopped(&mut stop) => Err(over("it was stopped before it began")),
+        () = stopped(&mut stop) => Err(Stopped::over("it was stopped before it began")),
         opened = open(&run, begun) => opened,
     };
     match opened {
@@ -162,16 +137,6 @@ async fn play(run: Run<'_>, checks: bool) -> Ran {
     }
     ran.duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     ran
-}
-
-impl From<Stopped> for End {
-    fn from(stopped: Stopped) -> Self {
-        Self::Infrastructure { fault: stopped.fault, detail: stopped.detail }
-    }
-}
-
-fn over(detail: &str) -> Stopped {
-    Stopped { fault: Fault::Deadline, detail: detail.to_owned() }
 }
 
 /// Waits until everything must end.
@@ -273,7 +238,7 @@ async fn perform(run: &Run<'_>, scene: &Scene<'_>, mut events: mpsc::Receiver<No
     let mut why = "its reporter never said anything about it";
     let result = tokio::select! {
         biased;
-        () = stopped(&mut stop) => Err(over("it was stopped before its end")),
+        () = stopped(&mut stop) => Err(Stopped::over("it was stopped before its end")),
         () = listen(scene, &mut events) => Err(Stopped::harness("lost its nodes' events".to_owned())),
         played = tokio::time::timeout(run.deadline, script(scene, checks)) => match played {
             Ok(played) => played,

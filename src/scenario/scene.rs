@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::ear::Ear;
 use super::observe::DETAIL_MAX;
 use super::render::Renderer;
-use crate::deploy::{Network, NodeEvent, Output, Redactor, printable};
-use crate::model::{CheckName, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
-use crate::spec::{Role, Spec};
+use crate::deploy::{DeployError, Network, NodeEvent, Output, Redactor, printable};
+use crate::model::{CheckName, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
+use crate::spec::{Expect, ExpectKind, Role, Spec};
 
 /// Moments kept of one network.
 const MOMENTS: usize = 2000;
@@ -155,9 +155,33 @@ impl<'a> Scene<'a> {
         self.ear.watch.exit(node).filter(|exit| !self.may_exit(exit)).map(|_| built_in("exit"))
     }
 
+    /// Whether a node may exit like this: a driver that is done, or one whose role is expected to.
+    pub fn may_exit(&self, exit: &Exit) -> bool {
+        let Some(actor) = self.actor(&exit.node) else { return false };
+        let expected = self.expects_of(actor).any(|expect| match &expect.kind {
+            ExpectKind::Exit(allowed) => exit.code.is_some_and(|code| allowed.contains(&code)),
+            ExpectKind::LogNever(_) | ExpectKind::LogWithin { .. } | ExpectKind::ErrorRate { .. } => false,
+        });
+        expected || (actor.drives && exit.code == Some(0))
+    }
+
+    /// What is expected of a node.
+    pub fn expects_of<'s>(&'s self, actor: &'s Actor) -> impl Iterator<Item = &'s Expect> {
+        let holds = |expect: &&Expect| expect.role.as_ref().is_none_or(|role| *role == actor.seat.party.role);
+        self.spec.expects.iter().filter(holds)
+    }
+
     /// Whether a node became ready and is alive.
     pub fn is_ready(&self, node: &NodeName) -> bool {
         self.trouble(node).is_none() && self.notes().ready.contains(node)
+    }
+
+    /// Ends the scenario when the machine, and not the system, is to blame for a node's failure.
+    pub async fn excused(&self, node: &NodeName) -> Result<(), DeployError> {
+        match self.network.excuse(node).await {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
     }
 
     /// Takes in one event.

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use regex::Regex;
-
-use super::Stopped;
 use super::parties::targets;
 use super::scene::{Actor, Scene, about, built_in, outcome, said};
+use super::stopped::{Stopped, regex};
 use super::together::together;
-use crate::deploy::{Cmd, DeployError, Launch, LaunchFile, Probe, ready};
+use crate::deploy::{Cmd, Launch, LaunchFile, Probe, ready};
 use crate::model::{CheckName, NodeName, Outcome, RoleName};
 use crate::spec::{InitStep, ReadyKind};
 
@@ -239,19 +237,6 @@ impl Scene<'_> {
         };
         Ok((probe, ready.within))
     }
-
-    /// Ends the scenario when the machine, and not the system, is to blame for a node's failure.
-    pub async fn excused(&self, node: &NodeName) -> Result<(), DeployError> {
-        match self.network.excuse(node).await {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-}
-
-/// A pattern of the spec or of a filled-in template.
-pub fn regex(pattern: &str) -> Result<Regex, Stopped> {
-    Regex::new(pattern).map_err(|error| Stopped::harness(format!("read the pattern /{pattern}/: {error}")))
 }
 
 fn below(root: &str, program: &str) -> String {

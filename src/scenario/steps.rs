@@ -6,11 +6,10 @@ use std::time::Duration;
 use minijinja::Value;
 use tokio::time::Instant;
 
-use super::Stopped;
 use super::parties::Tuple;
 use super::render::nonce;
 use super::scene::{Scene, outcome, said};
-use super::start::regex;
+use super::stopped::{Stopped, regex};
 use crate::deploy::{Cmd, For, Pace, http, printable};
 use crate::model::{CheckName, NodeName, Outcome};
 use crate::spec::{Action, Check, Step, StepNode, Template};

@@ -147,6 +147,39 @@ impl Definitions {
         chain
     }
 
+    /// The role whose version this one has in the end, when it follows one; `extends` counts.
+    pub fn followed(&self, name: &str) -> Option<&str> {
+        let first = self.follows(name)?;
+        let mut last = first;
+        let mut seen = vec![first];
+        while let Some(next) = self.follows(last) {
+            if seen.contains(&next) {
+                break;
+            }
+            seen.push(next);
+            last = next;
+        }
+        Some(last)
+    }
+
+    /// The role that this one follows, as the nearest of its chain says.
+    fn follows(&self, name: &str) -> Option<&str> {
+        let mut at =
+            self.spec.roles.as_ref()?.entries.iter().find(|(role, _)| role.as_str() == name).map(|(_, role)| role);
+        let mut steps = 0;
+        while let Some(role) = at {
+            if let Some(follows) = &role.follows {
+                return Some(follows.as_str());
+            }
+            steps += 1;
+            if role.pinned.is_some() || steps > self.roles().count() {
+                return None;
+            }
+            at = role.extends.as_ref().and_then(|parent| self.raw_role(parent.as_str()));
+        }
+        None
+    }
+
     /// A role with what it extends and the overrides that apply.
     pub fn role(&self, name: &str, active: Active<'_>) -> Option<RawRole> {
         let mut chain = self.chain(name).into_iter().rev();

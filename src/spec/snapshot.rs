@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::definitions::normal;
-use super::{Overrides, Spec, SpecErrors, load_with, parse};
+use super::load::{load_with, parse};
+use super::{Overrides, Spec, SpecErrors};
 
 /// A spec's text, the files it names, and the values that replaced its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

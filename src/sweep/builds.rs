@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 
+use super::SweepError;
 use super::identity::now_ms;
 use super::machine::Host;
 use super::publish::Publisher;
+use super::say::chain;
 use super::state::State;
 use super::stop::{Stage, Stop};
 use super::survey::{ImagePlan, Survey};
 use super::wanted::{Image, ImageOf, Images, Wanted};
-use super::{SweepError, chain};
 use crate::event::{BuildEnd, Event};
 use crate::host::{Cancel, cores};
 use crate::image::registry::Patience;

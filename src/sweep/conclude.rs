@@ -1,9 +1,10 @@
 //! What a sweep comes to when others ran its networks.
 
 use super::identity::now_ms;
-use super::machine::platform;
-use super::matrix::{Setting, known, matrix};
-use super::perform::{Options, Outcome, Request, begin, narrowed, note};
+use super::matrix::{known, matrix};
+use super::outcome::Outcome;
+use super::request::{Options, Request, begin, narrowed, setting};
+use super::say::note;
 use super::{Frozen, SweepError};
 use crate::model::{Attempt, Matrix};
 use crate::record::{Entry, Store};
@@ -53,13 +54,4 @@ pub(super) fn decided(
         decision.asked.retain(|cell| only.contains(cell));
     }
     Ok((matrix, decision))
-}
-
-/// What of the spec and this machine evidence depends on.
-pub(super) fn setting(spec: &Spec, options: &Options) -> Setting {
-    Setting {
-        backend: spec.backend.kind.word().to_owned(),
-        platform: platform(),
-        strategy: options.strategy.unwrap_or(spec.matrix.strategy),
-    }
 }

@@ -128,15 +128,3 @@ impl From<RegistryError> for SubmitError {
         Self::Registry(Box::new(error))
     }
 }
-
-/// An error and everything below it, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(error) = below {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        below = error.source();
-    }
-    text
-}

@@ -1,5 +1,4 @@
-//! Evidence that outlives the machine: taken in before a sweep from a file or a registry, left there with what is new
-//! after it.
+//! Evidence that outlives the machine: taken in from a file or a registry, left there with what is new.
 //!
 //! What is left is the union of what was there and what is here, so that several machines may share one place. Its lines
 //! are those of an export, with the logs that they name.
@@ -15,9 +14,8 @@ use serde::Serialize;
 
 use super::file_or_tag::FileOrTag;
 use super::machine::Host;
-use super::perform::{Outcome, Request, note, sweep_keeping};
+use super::say::{chain, note};
 use super::state::State;
-use super::{SweepError, chain};
 use crate::event::Event;
 use crate::host::{Cancel, Lock, LockError};
 use crate::image::REF_NAME;
@@ -211,7 +209,7 @@ pub(super) struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     /// The first network is left at once: what is wrong with the place shows early.
-    fn new(evidence: Evidence<'a>, events: mpsc::Sender<Event>) -> Self {
+    pub fn new(evidence: Evidence<'a>, events: mpsc::Sender<Event>) -> Self {
         Self { evidence, due: Instant::now(), events }
     }
 
@@ -225,51 +223,6 @@ impl<'a> Keeper<'a> {
             note(&self.events, format!("failed to {}", chain(&error)));
         }
         self.due = Instant::now() + PAUSE.max(began.elapsed() * SHARE);
-    }
-}
-
-/// Sweeps, with the evidence at a place taken in before, and left there now and then and after, however the sweep ended. Beside what the
-/// sweep came to it tells whether the evidence could be left.
-///
-/// # Errors
-/// When the evidence cannot be taken in, or the sweep cannot be done.
-pub async fn sweep_with(
-    request: Request<'_>,
-    place: Option<&FileOrTag>,
-) -> Result<(Outcome, Result<(), EvidenceError>), SweepError> {
-    let Some(place) = place else { return Ok((sweep_keeping(request, None).await?, Ok(()))) };
-    let (state, events) = (request.state, request.events.clone());
-    let evidence = Evidence::at(place, &request.spec, request.host, state, Patience::LONG)?;
-    let meanwhile = Evidence::at(place, &request.spec, request.host, state, Patience::SHORT)?;
-    {
-        let (mut store, notices) = Store::open(state.dir())?;
-        notices.into_iter().for_each(|notice| note(&events, notice.to_string()));
-        let merged = evidence.take(&mut store).await?;
-        note(&events, format!("{} entries of evidence taken from {place}", merged.added + merged.already));
-        for id in merged.conflicts {
-            note(&events, format!("attempt {id} is here with other content: ours was kept"));
-        }
-    }
-    let keeper = Keeper::new(meanwhile, events.clone());
-    match sweep_keeping(request, Some(keeper)).await {
-        Ok(mut outcome) => {
-            let left = evidence.leave(&mut outcome.store).await;
-            if left.is_ok() {
-                note(&events, format!("evidence left in {place}"));
-            }
-            Ok((outcome, left))
-        }
-        Err(error) => {
-            // What was recorded until then is worth as much.
-            let left = async {
-                let (mut store, _) = Store::open(state.dir())?;
-                evidence.leave(&mut store).await
-            };
-            if let Err(error) = left.await {
-                note(&events, format!("failed to {}", chain(&error)));
-            }
-            Err(error)
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::thread;
 
-use super::perform::Outcome;
+use super::outcome::Outcome;
 use crate::host::{cores, joined};
 use crate::model::{Attempt, Cell, Digest, Overlay, Question, SweepId, SweepRecord};
 use crate::record::{Reader, RecordError, Store};

@@ -6,18 +6,17 @@ use std::time::{Duration, Instant};
 
 use super::attempts::{Runner, definitions};
 use super::builds::{BuildRequest, Builded, build};
-use super::conclude::setting;
 use super::evidence::Keeper;
 use super::frozen::Frozen;
-use super::identity::{believed, believed_since, now_ms, random_seed, sweep_id};
+use super::identity::{believed, believed_since, now_ms};
 use super::machine::{Host, backend, backends};
 use super::matrix::{known, matrix};
 use super::networks::{Loop, Looped};
-use super::only::{CellPattern, select};
-use super::outcome::{Ending, ending, shard_ending};
+use super::outcome::Outcome;
 use super::past::keep_question;
 use super::publish::Publisher;
-use super::shard::Shard;
+use super::request::{Request, begin, narrowed, setting};
+use super::say::note;
 use super::survey::{Look, Survey, by_key, survey};
 use super::wanted::Images;
 use super::{Stage, State, Stop, SweepError};
@@ -25,100 +24,11 @@ use crate::deploy::Backend;
 use crate::event::Event;
 use crate::image::Layout;
 use crate::image::registry::Patience;
-use crate::model::{
-    Attempt, BuildRecord, BuildResult, Cell, Digest, Matrix, Overlay, Question, RoleName, Strategy, SweepRecord,
-    VersionId,
-};
+use crate::model::{BuildRecord, BuildResult, Digest, Question};
 use crate::record::{Entry, Store};
 use crate::source::{self, Resolved};
 use crate::spec::{BackendKind, Spec};
-use crate::verdict::{self, Decision};
-
-/// How a sweep is done.
-#[derive(Debug, Clone, Default)]
-pub struct Options {
-    /// Instead of what the spec says.
-    pub strategy: Option<Strategy>,
-    /// Ask only these cells; none means all.
-    pub only: Vec<CellPattern>,
-    /// Believe nothing that is recorded.
-    pub fresh: bool,
-    /// Begin nothing after this time.
-    pub budget: Option<Duration>,
-    /// Networks at once.
-    pub jobs: Option<usize>,
-    /// Builds at once.
-    pub build_jobs: Option<usize>,
-    /// The seed for everything random.
-    pub seed: Option<u64>,
-    /// Only this part of the first plan.
-    pub shard: Option<Shard>,
-    /// Fetch nothing.
-    pub offline: bool,
-    /// Keep the worktrees of builds that failed.
-    pub keep_failed: bool,
-}
-
-/// A sweep that somebody wants.
-pub struct Request<'a> {
-    /// The spec.
-    pub spec: Arc<Spec>,
-    /// Where everything is kept.
-    pub state: &'a State,
-    /// What of this machine and this person is needed.
-    pub host: &'a Host,
-    /// Versions and images that were settled beforehand; then nothing is fetched or built.
-    pub frozen: Option<&'a Frozen>,
-    /// How it is done.
-    pub options: &'a Options,
-    /// The command line's arguments: the same ones resume it.
-    pub command: Vec<String>,
-    /// Revisions from standard input.
-    pub stdin: Option<String>,
-    /// Ends it early.
-    pub stop: Stop,
-    /// Who is told what happens.
-    pub events: mpsc::Sender<Event>,
-}
-
-/// What a sweep came to.
-pub struct Outcome {
-    /// Its record.
-    pub record: SweepRecord,
-    /// What it asked.
-    pub matrix: Matrix,
-    /// What is known.
-    pub decision: Decision,
-    /// How that stands to the known failures.
-    pub overlays: BTreeMap<Cell, Overlay>,
-    /// The believed evidence.
-    pub attempts: Vec<Attempt>,
-    /// The build of each role at each version.
-    pub builds: BTreeMap<(RoleName, VersionId), BuildRecord>,
-    /// Networks that were run and recorded.
-    pub networks: usize,
-    /// Images that were built.
-    pub built: usize,
-    /// Whether a signal ended it early.
-    pub interrupted: bool,
-    /// The part of the first plan that it was.
-    pub shard: Option<Shard>,
-    /// The store, for logs.
-    pub store: Store,
-}
-
-impl Outcome {
-    /// What it comes to as an exit code; with `gate` only the candidate's cells count.
-    pub fn ending(&self, gate: Option<&VersionId>) -> Ending {
-        if self.interrupted {
-            return Ending::Interrupted;
-        }
-        if self.shard.is_some() {
-            return shard_ending(&self.decision.verdicts);
-        }
-        ending(&self.matrix, &self.decision.verdicts, &self.overlays, &self.decision.asked, gate)
-    }
-}
+use crate::verdict;
 
 /// How much memory a node is thought to need when its role says nothing, in bytes.
 const NODE_MEMORY: u64 = 64 << 20;
@@ -297,41 +207,6 @@ impl Ground {
     }
 }
 
-pub(super) fn begin(spec: &Spec, resolved: &Resolved, options: &Options, command: Vec<String>) -> SweepRecord {
-    let started_ms = now_ms();
-    let versions = resolved.versions.iter();
-    SweepRecord {
-        id: sweep_id(started_ms),
-        system: spec.system.clone(),
-        started_ms,
-        ended_ms: None,
-        seed: options.seed.unwrap_or_else(|| match options.shard {
-            Some(_) => Shard::seed(&spec.digest),
-            None => random_seed(),
-        }),
-        command,
-        versions: versions.map(|version| (version.id.clone(), version.commit.clone())).collect(),
-        spec: spec.digest,
-        question: None,
-        believed_since_ms: 0,
-    }
-}
-
-/// Leaves only the cells that the patterns mean.
-///
-/// # Errors
-/// When a pattern means none, or the strategy needs a candidate and there is none.
-pub fn narrowed(mut matrix: Matrix, only: &[CellPattern]) -> Result<Matrix, SweepError> {
-    if matrix.strategy == Strategy::Candidate && matrix.candidate.is_none() {
-        return Err(SweepError::NoCandidate);
-    }
-    if !only.is_empty() {
-        let asked = verdict::decide::<Attempt>(&matrix, &[]).asked;
-        matrix.only = Some(select(&asked, only)?);
-    }
-    Ok(matrix)
-}
-
 /// Networks at once: what cores and memory allow.
 fn jobs(spec: &Spec, backend: &dyn Backend) -> usize {
     let nodes: usize = spec.topology.values().map(|count| count.get()).sum();
@@ -424,11 +299,6 @@ async fn end_networks(
         }
     }
     Ok(())
-}
-
-pub(super) fn note(events: &mpsc::Sender<Event>, text: String) {
-    // Whoever showed events is gone: nobody is to be told.
-    let _ = events.send(Event::Note(text));
 }
 
 /// Ends a sweep when its time is over, until it is dropped.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt as _, stream};
 
 use super::machine::Host;
+use super::say::chain;
 use super::survey::Survey;
 use super::wanted::{ImageOf, Images};
 use crate::event::{Event, PushEnd};
@@ -132,7 +133,7 @@ impl Publisher {
             let detail = match pulled {
                 Ok(Some(_)) => return None,
                 Ok(None) => format!("{} is not in the registry; push it", self.reference(&of, manifest)),
-                Err(error) => format!("failed to {}", super::chain(&error)),
+                Err(error) => format!("failed to {}", chain(&error)),
             };
             Some((of, Unbuilt { infrastructure: true, detail }))
         });
@@ -159,7 +160,7 @@ impl Publisher {
             let how = match &pushed {
                 Ok(Pushed { unchanged: true, .. }) => PushEnd::Unchanged,
                 Ok(Pushed { bytes, .. }) => PushEnd::Pushed { bytes: *bytes },
-                Err(error) => PushEnd::Error(super::chain(error)),
+                Err(error) => PushEnd::Error(chain(error)),
             };
             let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             // Whoever showed events is gone: nobody is to be told.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::identity::now_ms;
 use super::machine::cluster_of;
-use super::perform::Options;
+use super::request::Options;
 use super::shard::Shard;
 use super::{FileOrTag, Frozen, Host, State, SubmitError, SweepError};
 use crate::deploy::Jobs;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::SweepError;
 use super::machine::Host;
+use super::say::chain;
 use super::state::State;
 use super::wanted::{Image, Images, Wanted, wanted};
 use crate::image::{Builder, Input, Layout};
@@ -70,7 +71,7 @@ pub fn survey(look: &Look<'_>, builds: &BTreeMap<Digest, BuildRecord>) -> Result
         let repository = resolved.repositories[&wanted.version.source].clone();
         let facts = repository.facts(&wanted.version.commit, &wanted.recipe.paths)?;
         let input = Input { recipe: &wanted.recipe, version: &wanted.version, facts: &facts };
-        let key = builder.key(&input).map_err(|error| Unbuilt { infrastructure: true, detail: super::chain(&error) });
+        let key = builder.key(&input).map_err(|error| Unbuilt { infrastructure: true, detail: chain(&error) });
         let known = match &key {
             Ok(key) => known(&layout, builds, key),
             Err(unbuilt) => Some(Err(unbuilt.clone())),

@@ -8,12 +8,11 @@ use crate::model::{
     Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
 };
 
+use super::counts::tally;
 use super::hunt::Core;
-use super::judge::{Judgement, State, tally};
+use super::judge::Judgement;
+use super::state::{BUILDS, State};
 use super::universe::{Key, PartyIx, Sub};
-
-/// The built-in check that an image could be built.
-pub const BUILDS: &str = "builds";
 
 /// What a sweep knows.
 #[derive(Debug, Clone)]

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::counts::{counts, times_asked};
 use super::evidence::Clause;
-use super::judge::{Judging, Need, SEPARATIONS, State, counts, times_asked};
+use super::judging::{Judging, SEPARATIONS};
+use super::state::{Need, State};
 use super::universe::{Key, Part, PartyIx, Tuple};
 
 impl Judging<'_, '_> {

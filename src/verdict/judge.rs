@@ -1,93 +1,17 @@
 //! The rules of evidence, from clauses to a state for every cell and the failures that nothing explains yet.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::model::{Attempt, Bounds, Counts, Matrix, Strategy};
+use crate::model::{Attempt, Counts, Matrix, Strategy};
 
-use super::broken::{self, Soundness};
+use super::broken::Soundness;
+use super::counts::{counts, times_asked};
 use super::evidence::{Clause, Evidence, Isolation};
-use super::hunt::Third;
+use super::judging::{Judging, SEPARATIONS};
 use super::reach::{Bad, Search, Unreachable};
+use super::state::{BUILDS, Incident, Need, State};
 use super::universe::{CheckIx, Key, PartyIx, Universe, VersionIx};
-
-/// What is known about a cell, in small numbers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum State {
-    /// Observed working.
-    Pass,
-    /// Fails.
-    Fail,
-    /// Both.
-    Flaky(Option<PartyIx>),
-    /// A set of three or more versions that fails together though its pairs pass.
-    Interference,
-    /// It fails, and so does this party with itself.
-    Broken(PartyIx),
-    /// The check does not exist at a version.
-    Unsupported,
-    /// The harness failed, in words.
-    Error(String),
-    /// It is asked and nothing can be said yet.
-    Open,
-    /// The failures that name it are all explained by this cell, and it cannot be tried without that.
-    Blocked(Key),
-    /// Tried as often as the bounds allow.
-    Exhausted,
-    /// The topology has too few seats for it.
-    NotSeated,
-    /// Nobody asks.
-    NotAsked,
-}
-
-impl State {
-    /// Whether nothing more needs to be run for it.
-    pub fn is_settled(&self) -> bool {
-        !matches!(self, Self::Open)
-    }
-
-    /// Whether seating the cell's parties together disturbs a network.
-    pub fn is_bad(&self) -> bool {
-        match self {
-            Self::Fail | Self::Flaky(_) | Self::Interference | Self::Broken(_) => true,
-            Self::Pass | Self::Unsupported | Self::Error(_) | Self::Open => false,
-            Self::Blocked(_) | Self::Exhausted | Self::NotSeated | Self::NotAsked => false,
-        }
-    }
-}
-
-/// What would bring an unexplained failure further.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Need {
-    /// A network with one party and, in the other roles, its own version or a partner known to work.
-    Alone {
-        /// The check.
-        check: CheckIx,
-        /// The party.
-        party: PartyIx,
-        /// The partner's version; none means the party's own.
-        partner: Option<VersionIx>,
-    },
-    /// The cell in isolation.
-    Isolate(Key),
-    /// The cell with partners known to work, away from the other suspects.
-    Separate(Key, BTreeSet<Key>),
-    /// The trial once more, unchanged.
-    Rerun(usize),
-    /// The trial with only these third versions.
-    Thirds(usize, BTreeSet<Third>),
-}
-
-/// A failure that nothing explains yet.
-#[derive(Debug, Clone)]
-pub struct Incident {
-    /// Index of the clause.
-    pub clause: usize,
-    /// The cell it counts against first.
-    pub cell: Key,
-    /// What would bring it further.
-    pub need: Need,
-}
 
 /// The engine's whole knowledge: input of both the verdicts and the plan.
 #[derive(Debug)]
@@ -138,13 +62,6 @@ impl<'m> Judgement<'m> {
     }
 }
 
-pub(super) fn times_asked(evidence: &Evidence, key: &Key) -> usize {
-    evidence
-        .asked
-        .get(key)
-        .map_or(0, |trials| trials.iter().filter(|t| !evidence.trials[**t].failed_infrastructure).count())
-}
-
 /// Whether the strategy asks a cell.
 fn is_asked(universe: &Universe<'_>, key: &Key) -> bool {
     if let Some(only) = &universe.matrix.only
@@ -175,81 +92,7 @@ fn is_asked(universe: &Universe<'_>, key: &Key) -> bool {
     }
 }
 
-pub(super) fn counts(universe: &Universe<'_>, evidence: &Evidence, key: &Key) -> (Counts, Vec<usize>) {
-    let naming = evidence.naming.get(key).into_iter().flatten().map(|ix| &evidence.clauses[*ix]);
-    let (counts, mut trials) = tally(universe, evidence, key, naming);
-    trials.sort_unstable();
-    (counts, trials.into_iter().map(|(_, _, trial)| trial).collect())
-}
-
-/// How often each way some clauses of a cell were seen; and the trials that say so: whether it only worked in one,
-/// whether others were there, and which.
-pub(super) fn tally<'e>(
-    universe: &Universe<'_>,
-    evidence: &Evidence,
-    key: &Key,
-    clauses: impl Iterator<Item = &'e Clause>,
-) -> (Counts, Vec<(bool, bool, usize)>) {
-    let mut by_trial: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
-    let direct = universe.is_direct(key.check);
-    let isolation = Isolation::of(universe, &key.sub);
-    for clause in clauses {
-        let entry = by_trial.entry(clause.trial).or_default();
-        if direct || isolation.is(&evidence.trials[clause.trial]) {
-            entry.0 += clause.tally.ok;
-        }
-        entry.1 += clause.tally.failed;
-    }
-    let mut counts = Counts::default();
-    let mut trials = Vec::new();
-    for (trial, (ok, failed)) in by_trial {
-        let isolated = isolation.is(&evidence.trials[trial]);
-        counts.oks += ok;
-        counts.failures += failed;
-        match (ok > 0, failed > 0) {
-            (true, true) => counts.mixed += 1,
-            (true, false) => {
-                counts.passed += 1;
-                counts.passed_isolated += u32::from(isolated);
-            }
-            (false, true) => {
-                counts.failed += 1;
-                counts.failed_isolated += u32::from(isolated);
-            }
-            (false, false) => continue,
-        }
-        trials.push((failed == 0, !isolated, trial));
-    }
-    (counts, trials)
-}
-
-pub(super) struct Judging<'j, 'm> {
-    pub(super) universe: &'j Universe<'m>,
-    pub(super) evidence: &'j Evidence,
-    asked: &'j BTreeSet<Key>,
-    pub(super) bounds: Bounds,
-    parties: broken::Judge<'j, 'm>,
-    soundness: HashMap<(usize, CheckIx, PartyIx), Soundness>,
-    cleared: HashSet<Key>,
-    pub(super) states: BTreeMap<Key, State>,
-    incidents: Vec<Incident>,
-}
-
-impl<'j, 'm> Judging<'j, 'm> {
-    fn new(universe: &'j Universe<'m>, evidence: &'j Evidence, asked: &'j BTreeSet<Key>) -> Self {
-        Self {
-            universe,
-            evidence,
-            asked,
-            bounds: universe.matrix.bounds,
-            parties: broken::Judge::new(universe, evidence),
-            soundness: HashMap::new(),
-            cleared: HashSet::new(),
-            states: BTreeMap::new(),
-            incidents: Vec::new(),
-        }
-    }
-
+impl Judging<'_, '_> {
     fn run(mut self, cells: BTreeSet<Key>) -> (BTreeMap<Key, State>, Vec<Incident>, HashSet<Key>) {
         self.clear();
         let mut failures: Vec<usize> = self.failures();
@@ -333,10 +176,6 @@ impl<'j, 'm> Judging<'j, 'm> {
             }
         }
         found
-    }
-
-    pub(super) fn names_state(&self, ix: usize, test: impl Fn(&State) -> bool) -> bool {
-        self.evidence.clauses[ix].cells.iter().any(|key| self.states.get(key).is_some_and(&test))
     }
 
     /// Rules 2, 3 and 6: cells that failed often enough, in isolation too, never worked there, and are the only
@@ -434,13 +273,9 @@ impl<'j, 'm> Judging<'j, 'm> {
         None
     }
 
-    pub(super) fn push_incident(&mut self, clause: usize, cell: Key, need: Need) {
-        self.incidents.push(Incident { clause, cell, need });
-    }
-
     /// The state of a cell that no failure is charged to.
     fn remaining_state(&self, key: &Key) -> State {
-        if self.universe.matrix.checks[key.check].name.as_str() == super::BUILDS {
+        if self.universe.matrix.checks[key.check].name.as_str() == BUILDS {
             // There is a party for it, so there is an image.
             return State::Pass;
         }
@@ -475,6 +310,3 @@ impl<'j, 'm> Judging<'j, 'm> {
         State::Open
     }
 }
-
-/// Networks that try to tell rival suspects apart before each of them is reported.
-pub(super) const SEPARATIONS: usize = 3;

@@ -3,22 +3,26 @@
 //! Pure: no I/O, no clock; the verdict does not depend on the order of the evidence.
 
 mod broken;
+mod counts;
 mod decide;
 mod evidence;
 mod flaking;
 mod hunt;
 mod judge;
+mod judging;
 mod reach;
+mod state;
 mod stats;
 mod together;
 mod truth;
 mod universe;
 
-pub use decide::{BUILDS, Decision, carry_over, decide, overlay};
+pub use decide::{Decision, carry_over, decide, overlay};
 pub use evidence::{Clause, Evidence, Isolation, Seating, Tally, Trial};
 pub use hunt::Third;
-pub use judge::{Incident, Judgement, Need, State};
+pub use judge::Judgement;
 pub use reach::{Bad, Reach, Search, Unreachable};
+pub use state::{BUILDS, Incident, Need, State};
 pub use stats::{excluded_rate, interval};
 pub use truth::{Difference, Truth, TruthError};
 pub use universe::{CheckIx, Composition, Key, Part, PartyInfo, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};

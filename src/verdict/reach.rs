@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{RoleKind, Scope};
 
-use super::judge::State;
+use super::state::State;
 use super::universe::{CheckIx, Key, PartyIx, RoleIx, Sub, Universe, VersionIx};
 
 /// The smallest seating in which a cell can be observed.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::counts::{counts, times_asked};
 use super::hunt::{self, Core, Hunt, Third};
-use super::judge::{Judging, Need, State, counts, times_asked};
+use super::judging::Judging;
+use super::state::{Need, State};
 use super::universe::{Key, Sub};
 
 impl Judging<'_, '_> {

@@ -4,7 +4,7 @@ use crate::report_sample;
 
 use report_sample::{HOSTILE, empty, golden, golden_file, sample};
 use skew::model::{Counts, Observation, Overlay, Untested, VerdictKind};
-use skew::report::{Model, Standing, State, Word, diff_schema, html, json, schema, terminal, write};
+use skew::report::{Model, Standing, State, Word, diff_schema, html, json, schema, terminal};
 
 #[test]
 fn terminal_table() {
@@ -222,21 +222,4 @@ fn a_page_of_ten_thousand_cells_stays_a_page() {
     assert_eq!(model.findings.len(), 2, "two blocks");
     let page = html(&model);
     assert!(page.len() < 25_000_000, "{} bytes", page.len());
-}
-
-#[test]
-fn files_are_written_whole_and_for_everyone() {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    let to = dir.path().join("reports/ledger");
-    let model = sample().model();
-    write(&to, &model).unwrap();
-    write(&to, &model).unwrap();
-    let mut names: Vec<String> =
-        std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    assert_eq!(names, ["index.html", "results.json"]);
-    assert_eq!(std::fs::read_to_string(to.join("results.json")).unwrap(), json(&model));
-    let mode = std::fs::metadata(to.join("index.html")).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o644);
 }

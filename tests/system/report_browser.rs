@@ -15,13 +15,13 @@ use fantoccini::key::Key;
 use report_sample::{empty, sample};
 use serde_json::{Value, json};
 use skew::model::{Counts, Overlay, Party, VerdictKind, VersionId};
-use skew::report::{Model, write};
+use skew::report::{Model, html};
 use tempfile::TempDir;
 
 fn page(model: &Model) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
-    write(dir.path(), model).unwrap();
     let page = dir.path().join("index.html");
+    std::fs::write(&page, html(model)).unwrap();
     (dir, page)
 }
 

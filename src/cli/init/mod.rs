@@ -13,8 +13,7 @@ use super::error::CliError;
 use super::globals::SPEC_NAME;
 use proposal::{Build, propose_build, propose_tags};
 
-/// What is left for a person to fill in; `skew validate` finds every one that is left.
-pub(super) const BLANK: &str = "FILL IN";
+pub(super) use proposal::BLANK;
 
 /// Write a commented spec for the repository it stands in
 ///

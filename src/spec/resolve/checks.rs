@@ -1,6 +1,7 @@
 //! Checks and their steps.
 
-use super::{Resolver, WITHIN, check_names, cycle_text, in_order, is_built_in};
+use super::resolver::{Resolver, WITHIN, check_names, cycle_text, in_order, is_built_in};
+use super::steps;
 use crate::model::{CheckName, RoleName, Scope};
 use crate::spec::decode::At;
 use crate::spec::leaf::On;
@@ -9,7 +10,7 @@ use crate::spec::raw::RawCheck;
 use crate::spec::types::{Check, CheckHow};
 
 /// Resolves all checks, prerequisites first.
-pub(super) fn resolve(resolver: &Resolver<'_>) -> Vec<Check> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>) -> Vec<Check> {
     let raws: Vec<&RawCheck> = resolver.defs.spec.check.iter().flatten().collect();
     let mut checks: Vec<Check> = Vec::new();
     let mut seen: Vec<&At<CheckName>> = Vec::new();
@@ -262,7 +263,7 @@ fn how(resolver: &Resolver<'_>, raw: &RawCheck, scope: Option<&Scope>) -> Option
         return Some(CheckHow::Init);
     }
     let steps = raw.steps.as_ref()?;
-    Some(CheckHow::Steps(super::steps::resolve(resolver, steps, scope?)))
+    Some(CheckHow::Steps(steps::resolve(resolver, steps, scope?)))
 }
 
 /// A check done by an `init` step needs one in `from`'s role.
@@ -295,6 +296,6 @@ fn patches(resolver: &Resolver<'_>, raw: &RawCheck, scope: &Scope) {
             let message = format!("check `{}` has no steps to override", raw.name.value);
             resolver.problem(steps.at, message, "not done by steps", "it is done by a driver or an `init` step");
         }
-        super::steps::resolve(resolver, steps, scope);
+        steps::resolve(resolver, steps, scope);
     }
 }

@@ -1,6 +1,6 @@
 //! Expectations: of logs, of exits, of error rates.
 
-use super::{Resolver, check_names, is_built_in};
+use super::resolver::{Resolver, check_names, is_built_in};
 use crate::model::{CheckName, RoleName};
 use crate::spec::decode::At;
 use crate::spec::problem::{Place, Problem};
@@ -8,7 +8,7 @@ use crate::spec::raw::{RawExpect, RawExpectLog};
 use crate::spec::types::{Expect, ExpectKind};
 
 /// Resolves all expectations.
-pub(super) fn resolve(resolver: &Resolver<'_>) -> Vec<Expect> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>) -> Vec<Expect> {
     let mut expects: Vec<Expect> = Vec::new();
     for raw in resolver.defs.spec.expect.iter().flatten() {
         if let Some(expect) = expect(resolver, raw, &expects) {

@@ -1,6 +1,6 @@
 //! Accepted failures: patterns of cells.
 
-use super::{BUILT_IN, Resolver, check_names};
+use super::resolver::{BUILT_IN, Resolver, check_names};
 use crate::model::{CheckName, RoleName, Scope};
 use crate::spec::decode::At;
 use crate::spec::problem::{Problem, brief};
@@ -8,7 +8,7 @@ use crate::spec::raw::RawKnown;
 use crate::spec::types::{Check, Expect, KnownPattern, Selector};
 
 /// Resolves all accepted failures.
-pub(super) fn resolve(resolver: &Resolver<'_>, checks: &[Check], expects: &[Expect]) -> Vec<KnownPattern> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>, checks: &[Check], expects: &[Expect]) -> Vec<KnownPattern> {
     let mut seen: Vec<&At<String>> = Vec::new();
     let mut known = Vec::new();
     for raw in resolver.defs.spec.known.iter().flatten() {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
-use super::{Resolver, cycle_text, roles::version, topology};
+use super::resolver::{Resolver, cycle_text};
 use crate::model::{PartName, RoleName};
 use crate::spec::decode::At;
 use crate::spec::problem::{Place, Problem};
 use crate::spec::raw::RawRole;
-use crate::spec::types::{PartVersion, Role, RoleVersion};
+use crate::spec::types::{EXTERNAL, PartVersion, Role, RoleVersion};
 
 /// Names that steps and observations use for something else.
 const RESERVED: [&str; 3] = ["from", "to", "via"];
@@ -39,7 +39,7 @@ pub(super) fn check(resolver: &Resolver<'_>, name: &At<RoleName>, raw: &RawRole)
         {
             let message = format!("roles follow each other: {}", cycle_text(&cycle));
             resolver.problem(follows.at, message, "part of the cycle", "one of them must have a version of its own");
-        } else if topology::followed(defs, name.as_str()).is_some_and(|other| resolver.seated().contains(&other))
+        } else if defs.followed(name.as_str()).is_some_and(|other| resolver.seated().contains(&other))
             && raw.versions.is_some()
         {
             let message = format!("role `{}` follows `{}` and exists where that does", name.value, follows.value);
@@ -123,6 +123,16 @@ fn has_versions(resolver: &Resolver<'_>, name: &At<RoleName>, raw: &RawRole) {
             }
         }
         RoleVersion::Pinned(_) | RoleVersion::Follows(_) => {}
+    }
+}
+
+/// Where a role's version comes from.
+pub(super) fn version(raw: &RawRole) -> RoleVersion {
+    match (&raw.pinned, &raw.follows) {
+        (Some(pinned), _) => RoleVersion::Pinned(pinned.value.0.clone()),
+        (None, Some(follows)) => RoleVersion::Follows(follows.value.clone()),
+        (None, None) if raw.external.is_some() => RoleVersion::Pinned(EXTERNAL.to_owned()),
+        (None, None) => RoleVersion::Matrix,
     }
 }
 

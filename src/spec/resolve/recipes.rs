@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Resolver;
+use super::resolver::Resolver;
 use crate::model::RemoteImage;
 use crate::spec::decode::At;
 use crate::spec::definitions::Active;

@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use indexmap::IndexMap;
 
-use super::{BUILT_IN, Resolver, WITHIN, check_names, lineage};
+use super::resolver::{BUILT_IN, Resolver, WITHIN, check_names};
+use super::{lineage, recipes};
 use crate::model::{CheckName, PartName, PortName, RoleName, SourceName};
 use crate::spec::decode::At;
 use crate::spec::definitions::Active;
 use crate::spec::problem::{Problem, brief};
 use crate::spec::raw::{Argv, RawConfig, RawPart, RawReady, RawRole};
 use crate::spec::template::{RawTemplate, Scope};
-use crate::spec::types::{
-    ConfigFile, EXTERNAL, InitStep, Part, PartVersion, Ready, ReadyKind, Resources, Role, RoleVersion, Stop, Template,
-};
+use crate::spec::types::{ConfigFile, InitStep, Part, PartVersion, Ready, ReadyKind, Resources, Role, Stop, Template};
 
 /// How long a node gets to stop when its role does not say.
 const GRACE: Duration = Duration::from_secs(10);
 /// The signal that asks a node to stop when its role does not say: TERM.
 const SIGNAL: i32 = 15;
 /// Resolves all roles as they are where no override applies, and tries every override.
-pub(super) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Role> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Role> {
     let mut roles = IndexMap::new();
     for (name, raw) in resolver.defs.roles() {
         lineage::check(resolver, name, raw);
@@ -47,7 +46,7 @@ pub(in crate::spec) fn at(resolver: &Resolver<'_>, name: &RoleName, active: Acti
     let seated = resolver.seated().contains(&name.as_str());
     // Names in templates are looked up only for roles that nodes play: what a base role means, its heirs decide.
     let one = One { resolver: *resolver, name, active, seated };
-    let recipe = raw.recipe.as_ref().and_then(|recipe| super::recipes::resolve(resolver, recipe, active));
+    let recipe = raw.recipe.as_ref().and_then(|recipe| recipes::resolve(resolver, recipe, active));
     let run: Vec<Template> = one.argv(raw.run.as_ref()).into_iter().chain(one.argv(raw.args.as_ref())).collect();
     let external = external(resolver, name, &raw);
     if seated
@@ -68,7 +67,7 @@ pub(in crate::spec) fn at(resolver: &Resolver<'_>, name: &RoleName, active: Acti
     Some(Role {
         name: name.clone(),
         external,
-        version: version(&raw),
+        version: lineage::version(&raw),
         sources: raw.sources.iter().flat_map(|sources| &sources.value).map(|source| source.value.clone()).collect(),
         versions: raw.versions.as_ref().map(|versions| versions.value.0.clone()),
         run,
@@ -91,16 +90,6 @@ pub(in crate::spec) fn at(resolver: &Resolver<'_>, name: &RoleName, active: Acti
         },
         recipe,
     })
-}
-
-/// Where a role's version comes from.
-pub(super) fn version(raw: &RawRole) -> RoleVersion {
-    match (&raw.pinned, &raw.follows) {
-        (Some(pinned), _) => RoleVersion::Pinned(pinned.value.0.clone()),
-        (None, Some(follows)) => RoleVersion::Follows(follows.value.clone()),
-        (None, None) if raw.external.is_some() => RoleVersion::Pinned(EXTERNAL.to_owned()),
-        (None, None) => RoleVersion::Matrix,
-    }
 }
 
 /// The addresses of a role that exists already; what would need skew to run it makes no sense for it.
@@ -460,7 +449,7 @@ impl One<'_> {
         };
         Some(Part {
             name: name.clone(),
-            recipe: super::recipes::resolve(resolver, recipe, self.active)?,
+            recipe: recipes::resolve(resolver, recipe, self.active)?,
             source: raw.source.as_ref().map(|source| source.value.clone()),
             version,
             path: raw.path.as_ref().map_or_else(|| name.to_string(), |path| path.value.0.clone()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Resolver;
+use super::resolver::Resolver;
 use crate::model::SourceName;
 use crate::spec::decode::At;
 use crate::spec::leaf::Filled;
@@ -11,7 +11,7 @@ use crate::spec::raw::RawVersions;
 use crate::spec::types::{Source, Versions};
 
 /// Resolves all sources.
-pub(super) fn resolve(resolver: &Resolver<'_>) -> BTreeMap<SourceName, Source> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>) -> BTreeMap<SourceName, Source> {
     let raw = resolver.defs.spec.sources.as_ref();
     if raw.is_none_or(|sources| sources.keys().next().is_none()) {
         let at = resolver.start();

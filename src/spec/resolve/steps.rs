@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Resolver;
+use super::resolver::Resolver;
 use super::roles::status_is_one;
 use crate::model::{PortName, RoleName, Scope};
 use crate::spec::decode::At;

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 
-use super::{Resolver, collected, cycle_text, in_order};
+use super::resolver::{Resolver, collected, cycle_text, in_order};
 use crate::model::{AxisName, Count, RoleName};
-use crate::spec::definitions::Definitions;
 use crate::spec::problem::{Place, Problem};
 use crate::spec::template::{Sample, SampleRole};
 
@@ -14,7 +13,7 @@ use crate::spec::template::{Sample, SampleRole};
 const MOST_NODES: usize = 1000;
 
 /// How many nodes play each role, in the order written; roles that follow another stand beside it.
-pub(super) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Count> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Count> {
     let Some(raw) = &resolver.defs.spec.topology else {
         let at = resolver.start();
         resolver.missing(
@@ -41,7 +40,7 @@ pub(super) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Count> {
             resolver.sink.push(Problem::unknown(name.at, "role", name.as_str(), resolver.role_names()));
             continue;
         }
-        if let Some(followed) = followed(resolver.defs, name.as_str()) {
+        if let Some(followed) = resolver.defs.followed(name.as_str()) {
             let message = format!("role `{}` follows `{followed}` and has as many nodes as that", name.value);
             resolver.problem(name.at, message, "counted twice", "remove it from `[topology]`");
             continue;
@@ -81,7 +80,7 @@ pub(super) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Count> {
         topology.insert(name.value.clone(), count);
     }
     for (name, _) in resolver.defs.roles() {
-        if let Some(count) = followed(resolver.defs, name.as_str()).and_then(|followed| topology.get(followed)).copied()
+        if let Some(count) = resolver.defs.followed(name.as_str()).and_then(|followed| topology.get(followed)).copied()
         {
             topology.insert(name.value.clone(), count);
         }
@@ -89,40 +88,11 @@ pub(super) fn resolve(resolver: &Resolver<'_>) -> IndexMap<RoleName, Count> {
     topology
 }
 
-/// The role whose version this one has in the end, when it follows one; `extends` counts.
-pub(super) fn followed<'a>(defs: &'a Definitions, name: &str) -> Option<&'a str> {
-    let first = follows(defs, name)?;
-    let mut last = first;
-    let mut seen = vec![first];
-    while let Some(next) = follows(defs, last) {
-        if seen.contains(&next) {
-            break;
-        }
-        seen.push(next);
-        last = next;
-    }
-    Some(last)
-}
-
-/// The role that this one follows, as the nearest of its chain says.
-fn follows<'a>(defs: &'a Definitions, name: &str) -> Option<&'a str> {
-    let mut at = defs.spec.roles.as_ref()?.entries.iter().find(|(role, _)| role.as_str() == name).map(|(_, role)| role);
-    let mut steps = 0;
-    while let Some(role) = at {
-        if let Some(follows) = &role.follows {
-            return Some(follows.as_str());
-        }
-        steps += 1;
-        if role.pinned.is_some() || steps > defs.roles().count() {
-            return None;
-        }
-        at = role.extends.as_ref().and_then(|parent| defs.raw_role(parent.as_str()));
-    }
-    None
-}
-
 /// Those depended on first.
-pub(super) fn order(resolver: &Resolver<'_>, topology: IndexMap<RoleName, Count>) -> IndexMap<RoleName, Count> {
+pub(in crate::spec) fn order(
+    resolver: &Resolver<'_>,
+    topology: IndexMap<RoleName, Count>,
+) -> IndexMap<RoleName, Count> {
     let names: Vec<RoleName> = topology.keys().cloned().collect();
     let depends = |index: usize| -> Vec<usize> {
         let role = resolver.defs.role(names[index].as_str(), &|_| false);
@@ -148,7 +118,7 @@ pub(super) fn order(resolver: &Resolver<'_>, topology: IndexMap<RoleName, Count>
 }
 
 /// What templates can see.
-pub(super) fn sample(
+pub(in crate::spec) fn sample(
     resolver: &Resolver<'_>,
     topology: &IndexMap<RoleName, Count>,
     axes: &BTreeMap<AxisName, Vec<String>>,

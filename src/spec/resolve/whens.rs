@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Resolver, check_names};
+use super::resolver::{Resolver, check_names};
 use crate::spec::problem::{Place, Problem, brief};
 use crate::spec::raw::{RawRole, RawWhen, RecipeRef};
 use crate::spec::types::When;
 
 /// Resolves all overrides, in the order of the spec.
-pub(super) fn resolve(resolver: &Resolver<'_>) -> Vec<When> {
+pub(in crate::spec) fn resolve(resolver: &Resolver<'_>) -> Vec<When> {
     resolver.defs.spec.when.iter().flatten().map(|when| self::when(resolver, when)).collect()
 }
 

@@ -28,6 +28,16 @@ pub struct Check {
     pub within: Duration,
 }
 
+impl Check {
+    /// The role that reports it, when a driver does.
+    pub fn how_driver(&self) -> Option<&RoleName> {
+        match &self.how {
+            CheckHow::Driver(role) => Some(role),
+            CheckHow::Steps(_) | CheckHow::Init => None,
+        }
+    }
+}
+
 /// How a check is done.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,66 +1,21 @@
-//! The resolved spec: every name checked, every default filled in, every reference known to exist.
+//! What a resolved spec is made of: every name checked, every default filled in, every reference known to exist.
 
 mod check;
 mod recipe;
 mod role;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use indexmap::IndexMap;
 use serde::Serialize;
 
-use super::backend::BackendSpec;
-use crate::model::{AxisName, Bounds, CheckName, Count, Digest, Known, RegistryUrl, RoleName, SourceName, Strategy};
+use crate::model::{Bounds, CheckName, Known, RegistryUrl, RoleName, SourceName, Strategy};
 
 pub use check::{Action, Check, CheckHow, Driver, Expect, ExpectKind, Step, StepNode};
 pub use recipe::{CommandRecipe, DockerfileRecipe, ImageRecipe, NixRecipe, PrebuiltRecipe, Recipe, RecipeKind};
 pub use role::{
     ConfigFile, EXTERNAL, InitStep, Part, PartVersion, Ready, ReadyKind, Resources, Role, RoleVersion, Stop,
 };
-
-/// A whole spec.
-#[derive(Debug, Clone)]
-pub struct Spec {
-    /// The spec's file.
-    pub path: PathBuf,
-    /// The directory that relative paths are relative to.
-    pub dir: PathBuf,
-    /// The digest of the spec's text.
-    pub digest: Digest,
-    /// The system's name.
-    pub system: String,
-    /// Where versions come from.
-    pub sources: BTreeMap<SourceName, Source>,
-    /// The roles, as they are where no `[[when]]` applies; in the order of the spec.
-    pub roles: IndexMap<RoleName, Role>,
-    /// How many nodes play each role; the roles of the topology, those depended on first.
-    pub topology: IndexMap<RoleName, Count>,
-    /// Axes beyond versions.
-    pub axes: BTreeMap<AxisName, Vec<String>>,
-    /// Which cells are asked.
-    pub matrix: MatrixSpec,
-    /// The checks, prerequisites first; the built-in ones are not among them.
-    pub checks: Vec<Check>,
-    /// The drivers.
-    pub drivers: Vec<Driver>,
-    /// The expectations.
-    pub expects: Vec<Expect>,
-    /// Accepted failures, their patterns not yet held against versions.
-    pub known: Vec<KnownPattern>,
-    /// Overrides by version, in the order of the spec.
-    pub whens: Vec<When>,
-    /// Where networks run.
-    pub backend: BackendSpec,
-    /// Limits of the sweep.
-    pub limits: Limits,
-    /// Where images are pushed to, and taken from instead of building them.
-    pub registry: Option<RegistrySpec>,
-    /// What roles and checks are resolved from again where an override applies.
-    pub(super) overlays: Arc<super::at::Overlays>,
-}
 
 /// Where images are pushed to and taken from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -164,7 +119,8 @@ pub struct KnownPattern {
     pub link: Option<String>,
 }
 
-/// Overrides by version: which, and what they touch. [`Spec::role_at`] and [`Spec::check_at`] apply them.
+/// Overrides by version: which, and what they touch. [`role_at`](super::Spec::role_at) and
+/// [`check_at`](super::Spec::check_at) apply them.
 #[derive(Debug, Clone)]
 pub struct When {
     /// The versions.

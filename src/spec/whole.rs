@@ -1,21 +1,67 @@
-//! What holds at a version, and the digests that evidence is bound to.
+//! A whole spec: put together from its tables, what of it holds at a version, and the digests that evidence is bound to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::backend::BackendSpec;
 use super::definitions::Definitions;
 use super::problem::Sink;
-use super::resolve::{Resolver, roles, steps};
-use super::types::{Check, CheckHow, Recipe, Role, Spec};
+use super::resolve::{Resolver, checks, expects, known, roles, settings, sources, steps, topology, whens};
+use super::types::{
+    Check, CheckHow, Driver, Expect, KnownPattern, Limits, MatrixSpec, Recipe, RegistrySpec, Role, Source, When,
+};
 use crate::host::lock;
-use crate::model::{CheckName, Digest, RoleName, SourceName, Version};
+use crate::model::{AxisName, CheckName, Count, Digest, DigestBuilder, RoleName, SourceName, Version};
+
+/// A whole spec.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The spec's file.
+    pub path: PathBuf,
+    /// The directory that relative paths are relative to.
+    pub dir: PathBuf,
+    /// The digest of the spec's text.
+    pub digest: Digest,
+    /// The system's name.
+    pub system: String,
+    /// Where versions come from.
+    pub sources: BTreeMap<SourceName, Source>,
+    /// The roles, as they are where no `[[when]]` applies; in the order of the spec.
+    pub roles: IndexMap<RoleName, Role>,
+    /// How many nodes play each role; the roles of the topology, those depended on first.
+    pub topology: IndexMap<RoleName, Count>,
+    /// Axes beyond versions.
+    pub axes: BTreeMap<AxisName, Vec<String>>,
+    /// Which cells are asked.
+    pub matrix: MatrixSpec,
+    /// The checks, prerequisites first; the built-in ones are not among them.
+    pub checks: Vec<Check>,
+    /// The drivers.
+    pub drivers: Vec<Driver>,
+    /// The expectations.
+    pub expects: Vec<Expect>,
+    /// Accepted failures, their patterns not yet held against versions.
+    pub known: Vec<KnownPattern>,
+    /// Overrides by version, in the order of the spec.
+    pub whens: Vec<When>,
+    /// Where networks run.
+    pub backend: BackendSpec,
+    /// Limits of the sweep.
+    pub limits: Limits,
+    /// Where images are pushed to, and taken from instead of building them.
+    pub registry: Option<RegistrySpec>,
+    /// What roles and checks are resolved from again where an override applies.
+    overlays: Arc<Overlays>,
+}
 
 /// The definitions behind a spec, from which roles are resolved again where overrides apply.
 #[derive(Debug)]
-pub(super) struct Overlays {
+struct Overlays {
     definitions: Definitions,
     resolved: Mutex<ResolvedRoles>,
 }
@@ -23,9 +69,45 @@ pub(super) struct Overlays {
 /// Roles by name and the overrides that apply, each resolved once.
 type ResolvedRoles = HashMap<(RoleName, Vec<usize>), Arc<Role>>;
 
-impl Overlays {
-    pub fn new(definitions: Definitions) -> Self {
-        Self { definitions, resolved: Mutex::default() }
+/// Resolves everything; what is wrong is in the sink, and the result then incomplete.
+pub(super) fn resolved(defs: Definitions, path: &Path, sink: &Sink) -> Spec {
+    let bare = Resolver { defs: &defs, sink, sample: None };
+    let system = settings::system(&bare);
+    let topology = topology::resolve(&bare);
+    let axes = settings::axes(&bare);
+    let sample = topology::sample(&bare, &topology, &axes);
+    let resolver = Resolver { sample: Some(&sample), ..bare };
+    let sources = sources::resolve(&resolver);
+    let roles = roles::resolve(&resolver);
+    let whens = whens::resolve(&resolver);
+    let checks = checks::resolve(&resolver);
+    let expects = expects::resolve(&resolver);
+    let known = known::resolve(&resolver, &checks, &expects);
+    let (order, matrix) = (topology::order(&bare, topology), settings::matrix(&resolver));
+    let (drivers, backend, limits) =
+        (settings::drivers(&resolver), settings::backend(&resolver), settings::limits(&resolver));
+    let registry = settings::registry(&resolver);
+    let digest =
+        defs.texts.iter().fold(&mut DigestBuilder::new("spec"), |digest, text| digest.text(&text.body)).finish();
+    Spec {
+        path: path.to_owned(),
+        dir: defs.texts[0].dir.clone(),
+        digest,
+        system,
+        sources,
+        roles,
+        topology: order,
+        axes,
+        matrix,
+        checks,
+        drivers,
+        expects,
+        known,
+        whens,
+        backend,
+        limits,
+        registry,
+        overlays: Arc::new(Overlays { definitions: defs, resolved: Mutex::default() }),
     }
 }
 

@@ -1,0 +1,46 @@
+//! What other tools and GitHub are told: a report or a comparison.
+
+use crate::report::{self, Diff, Model};
+
+/// What they are told.
+#[derive(Clone, Copy)]
+pub enum Told<'a> {
+    /// A sweep's report.
+    Report(&'a Model),
+    /// A comparison.
+    Diff(&'a Diff),
+}
+
+impl Told<'_> {
+    /// As JUnit XML.
+    pub fn junit(self) -> String {
+        match self {
+            Self::Report(model) => report::junit(model),
+            Self::Diff(diff) => report::junit_diff(diff),
+        }
+    }
+
+    /// As Markdown of at most so many bytes.
+    pub fn markdown(self, room: usize) -> String {
+        match self {
+            Self::Report(model) => report::markdown(model, room),
+            Self::Diff(diff) => report::markdown_diff(diff, room),
+        }
+    }
+
+    /// A line of CSV for each cell.
+    pub fn csv(self) -> String {
+        match self {
+            Self::Report(model) => report::csv(model),
+            Self::Diff(diff) => report::csv_diff(diff),
+        }
+    }
+
+    /// The system's name.
+    pub fn system(&self) -> &str {
+        match self {
+            Self::Report(model) => &model.system,
+            Self::Diff(diff) => &diff.system,
+        }
+    }
+}
