@@ -7,7 +7,7 @@ use std::time::Duration;
 use regex::Regex;
 use tokio::time::Instant;
 
-use super::{Cmd, For, Network, Watch, http, printable};
+use super::{Cmd, For, Network, Watch, dial, http, printable};
 use crate::model::{NodeName, PortName};
 
 /// How long a node without any sign of readiness is watched before it counts as started.
@@ -101,13 +101,14 @@ impl Pace {
     }
 }
 
-/// Connects to a node's port and lets go of it again.
-pub(super) async fn connect(port: &PortName, at: SocketAddr, within: Duration) -> Result<(), String> {
-    match tokio::time::timeout(within, tokio::net::TcpStream::connect(at)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(format!("port {port} ({at}): {error}")),
-        Err(_) => Err(format!("port {port} ({at}) neither accepts nor refuses")),
-    }
+/// Connects to a node's port, at the first of its addresses that accepts, and lets go of it again.
+pub(super) async fn connect(port: &PortName, all: &[SocketAddr], within: Duration) -> Result<(), String> {
+    let each = match dial::first(all, within, dial::connect).await {
+        Ok(_) => return Ok(()),
+        Err(each) => each,
+    };
+    let each: Vec<String> = each.into_iter().map(|(at, why)| format!("port {port} ({at}): {why}")).collect();
+    Err(each.join("; "))
 }
 
 async fn get(
