@@ -15,7 +15,7 @@ use crate::image::registry::Patience;
 use crate::model::Digest;
 use crate::record::Store;
 use crate::spec::RecipeKind;
-use crate::sweep::{self, BuildRequest, Image, ImageOf, ImagePlan, Look, Publisher, Stop, Survey, closest_name};
+use crate::sweep::{self, BuildRequest, Image, ImageOf, Look, Publisher, Stop, Survey, Wanted, closest_name};
 use crate::ui::Ui;
 
 /// Build images: all that a spec needs, or those that are named
@@ -63,8 +63,7 @@ pub(super) fn run(globals: &Globals, args: &BuildArgs) -> Result<ExitCode, CliEr
         globals.notes(notices);
         // Whoever asks for a build by hand wants what failed before to be tried again.
         let look = Look { spec: &spec, state: &state, host: &host, offline: args.offline, stdin };
-        let mut surveyed = sweep::survey(&look, &BTreeMap::new())?;
-        surveyed.plans = chosen(surveyed.plans, &named)?;
+        let surveyed = sweep::survey_chosen(&look, &BTreeMap::new(), |wanted| chosen(wanted, &named))?;
         let request = BuildRequest {
             spec: &spec,
             state: &state,
@@ -173,11 +172,11 @@ fn vouched(kind: &RecipeKind) -> Option<String> {
 }
 
 /// The images that were named: `ROLE@VERSION`, a role alone or a version alone; all when none was.
-pub(super) fn chosen(plans: Vec<ImagePlan>, named: &[String]) -> Result<Vec<ImagePlan>, CliError> {
+pub(super) fn chosen(images: Vec<Wanted>, named: &[String]) -> Result<Vec<Wanted>, CliError> {
     let is = |of: &ImageOf, name: &str| of.to_string() == name || of.reference() == name || of.version.as_str() == name;
     for name in named {
-        if !plans.iter().any(|plan| is(&plan.wanted.of, name)) {
-            let names = plans.iter().map(|plan| plan.wanted.of.to_string());
+        if !images.iter().any(|image| is(&image.of, name)) {
+            let names = images.iter().map(|image| image.of.to_string());
             return Err(CliError::Usage {
                 message: format!("no image is called {name:?}"),
                 hint: match closest_name(name, names) {
@@ -187,8 +186,8 @@ pub(super) fn chosen(plans: Vec<ImagePlan>, named: &[String]) -> Result<Vec<Imag
             });
         }
     }
-    let wanted = |plan: &ImagePlan| named.is_empty() || named.iter().any(|name| is(&plan.wanted.of, name));
-    Ok(plans.into_iter().filter(wanted).collect())
+    let wanted = |image: &Wanted| named.is_empty() || named.iter().any(|name| is(&image.of, name));
+    Ok(images.into_iter().filter(wanted).collect())
 }
 
 pub(super) fn images(globals: &Globals, args: &ImagesArgs) -> Result<(), CliError> {

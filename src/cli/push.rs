@@ -50,8 +50,8 @@ pub(super) fn run(globals: &Globals, args: &PushArgs) -> Result<ExitCode, CliErr
         globals.notes(notices);
         let look = Look { spec: &spec, state: &state, host: &host, offline: args.offline, stdin };
         let recorded = by_key(store.builds()?);
-        let mut surveyed = tokio::task::block_in_place(|| sweep::survey(&look, &recorded))?;
-        surveyed.plans = chosen(surveyed.plans, &named)?;
+        let surveying = || sweep::survey_chosen(&look, &recorded, |wanted| chosen(wanted, &named));
+        let surveyed = tokio::task::block_in_place(surveying)?;
         let request = BuildRequest {
             spec: &spec,
             state: &state,

@@ -157,7 +157,7 @@ pub trait Network: Send + Sync {
     /// Why not, in words.
     async fn dial(&self, node: &NodeName, port: &PortName, within: Duration) -> Result<(), String> {
         let at = self.endpoint(node, port, For::Skew).await.map_err(|error| error.chain())?;
-        connect(port, at, within).await
+        connect(port, &[at], within).await
     }
 
     /// What of the infrastructure explains that a node failed, if anything does: a stranger on its port, a full disk, a

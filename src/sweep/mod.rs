@@ -65,5 +65,5 @@ pub use state::State;
 pub use stop::{Stage, Stop};
 pub use submission::{Submission, SubmitOptions};
 pub use submit::{Followed, Submitting};
-pub use survey::{ImagePlan, Look, Survey, by_key, survey};
+pub use survey::{ImagePlan, Look, Survey, by_key, survey, survey_chosen};
 pub use wanted::{Image, ImageOf, Images, Wanted};

@@ -12,7 +12,7 @@ use super::matrix::{Setting, matrix};
 use super::networks::record_attempt;
 use super::only::closest_name;
 use super::perform::{publish, reap, surveyed};
-use super::survey::{Look, Survey, by_key};
+use super::survey::{Look, Survey, by_key, survey_unchecked};
 use super::{State, Stop, SweepError};
 use crate::event::Event;
 use crate::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
@@ -79,7 +79,7 @@ pub async fn one(request: OneRequest<'_>) -> Result<Attempt, SweepError> {
     let (mut store, _) = Store::open(state.dir())?;
     let look = Look { spec, state, host, offline: request.offline, stdin: request.stdin.clone() };
     let builds = by_key(store.builds()?);
-    let mut surveyed = surveyed(&look, builds.clone(), &request.stop, &request.events).await?;
+    let mut surveyed = surveyed(survey_unchecked, &look, builds.clone(), &request.stop, &request.events).await?;
     let setting = Setting {
         backend: spec.backend.kind.word().to_owned(),
         platform: platform(),
@@ -88,9 +88,10 @@ pub async fn one(request: OneRequest<'_>) -> Result<Attempt, SweepError> {
     let foreseen = matrix(spec, &surveyed.resolved, &surveyed.foreseen(&builds), &setting);
     let chosen = choose(&request, &foreseen, &store)?;
 
+    keep_needed(&mut surveyed, &chosen);
+    surveyed.check_tools()?;
     let backend = backend(spec, state, host, &surveyed.layout).await?;
     reap(state, host, &surveyed.layout, &request.events).await?;
-    keep_needed(&mut surveyed, &chosen);
     let build_request = BuildRequest {
         spec,
         state,

@@ -53,7 +53,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
         Some(frozen) => Ground::frozen(frozen, state)?,
         None => {
             let look = Look { spec: &spec, state, host, offline: options.offline, stdin };
-            Ground::surveyed(surveyed(&look, by_key(recorded), &stop, &events).await?)
+            Ground::surveyed(surveyed(survey, &look, by_key(recorded), &stop, &events).await?)
         }
     };
     for text in &ground.resolved.notes {
@@ -167,6 +167,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
 
 /// Surveys in a thread of its own: a repository that does not answer must not keep a person from leaving.
 pub(super) async fn surveyed(
+    survey: fn(&Look<'_>, &BTreeMap<Digest, BuildRecord>) -> Result<Survey, SweepError>,
     look: &Look<'_>,
     builds: BTreeMap<Digest, BuildRecord>,
     stop: &Stop,

@@ -8,7 +8,7 @@ use super::machine::Host;
 use super::say::chain;
 use super::state::State;
 use super::wanted::{Image, Images, Wanted, wanted};
-use crate::image::{Builder, Input, Layout};
+use crate::image::{Builder, Input, Layout, MissingTools};
 use crate::model::{BuildRecord, BuildResult, Digest, Unbuilt};
 use crate::source::{self, Facts, Repository, Resolved};
 use crate::spec::Spec;
@@ -58,18 +58,49 @@ pub struct Look<'a> {
 /// # Errors
 /// When a revision or a tool is not there, or a source cannot be had.
 pub fn survey(look: &Look<'_>, builds: &BTreeMap<Digest, BuildRecord>) -> Result<Survey, SweepError> {
-    let layout = Arc::new(Layout::open(&look.state.layout())?);
+    survey_chosen(look, builds, Ok)
+}
+
+/// The same for some of the images that the spec needs: only their tools must be there.
+///
+/// # Errors
+/// As [`survey`], or what choosing comes to.
+pub fn survey_chosen<E: From<SweepError>>(
+    look: &Look<'_>,
+    builds: &BTreeMap<Digest, BuildRecord>,
+    choose: impl FnOnce(Vec<Wanted>) -> Result<Vec<Wanted>, E>,
+) -> Result<Survey, E> {
+    let check = |builder: &Builder, wanted: Vec<Wanted>| -> Result<Vec<Wanted>, E> {
+        let wanted = choose(wanted)?;
+        builder.check_tools(wanted.iter().map(|wanted| &wanted.recipe)).map_err(SweepError::from)?;
+        Ok(wanted)
+    };
+    found(look, builds, check)
+}
+
+/// The same as [`survey`], while nobody knows yet what will be built: see [`Survey::check_tools`].
+///
+/// # Errors
+/// When a revision is not there, or a source cannot be had.
+pub fn survey_unchecked(look: &Look<'_>, builds: &BTreeMap<Digest, BuildRecord>) -> Result<Survey, SweepError> {
+    found(look, builds, |_, wanted| Ok(wanted))
+}
+
+fn found<E: From<SweepError>>(
+    look: &Look<'_>,
+    builds: &BTreeMap<Digest, BuildRecord>,
+    check: impl FnOnce(&Builder, Vec<Wanted>) -> Result<Vec<Wanted>, E>,
+) -> Result<Survey, E> {
+    let layout = Arc::new(Layout::open(&look.state.layout()).map_err(SweepError::from)?);
     let cache = look.state.git_cache();
     let options = source::Options { cache: &cache, offline: look.offline, stdin: look.stdin.clone() };
-    let resolved = source::resolve(look.spec, &options)?;
+    let resolved = source::resolve(look.spec, &options).map_err(SweepError::from)?;
     let builder =
         Arc::new(Builder::new(look.host.variables.iter().cloned()).remembering(look.state.references(), look.offline));
-    let wanted = wanted(look.spec, &resolved);
-    builder.check_tools(wanted.iter().map(|wanted| &wanted.recipe))?;
     let mut plans = Vec::new();
-    for wanted in wanted {
+    for wanted in check(&builder, wanted(look.spec, &resolved))? {
         let repository = resolved.repositories[&wanted.version.source].clone();
-        let facts = repository.facts(&wanted.version.commit, &wanted.recipe.paths)?;
+        let facts = repository.facts(&wanted.version.commit, &wanted.recipe.paths).map_err(SweepError::from)?;
         let input = Input { recipe: &wanted.recipe, version: &wanted.version, facts: &facts };
         let key = builder.key(&input).map_err(|error| Unbuilt { infrastructure: true, detail: chain(&error) });
         let known = match &key {
@@ -93,6 +124,14 @@ fn known(layout: &Layout, builds: &BTreeMap<Digest, BuildRecord>, key: &Digest) 
 }
 
 impl Survey {
+    /// Whether the tools of all images that are still planned are there.
+    ///
+    /// # Errors
+    /// Names all that are missing.
+    pub fn check_tools(&self) -> Result<(), MissingTools> {
+        self.builder.check_tools(self.plans.iter().map(|plan| &plan.wanted.recipe))
+    }
+
     /// Every image as far as it is known. One that was never built is a program of its own until it is: its build key
     /// stands for it.
     pub fn foreseen(&self, builds: &BTreeMap<Digest, BuildRecord>) -> Images {

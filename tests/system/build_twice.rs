@@ -28,12 +28,16 @@ recipe = { kind = "dockerfile", dockerfile = "Dockerfile" }
 [roles.nix]
 run = ["{{ root }}/bin/fake_node"]
 recipe = { kind = "nix", attr = "node" }
+[roles.elsewhere]
+run = ["{{ root }}/bin/fake_node"]
+recipe = { kind = "command", tools = ["no-such-compiler"], run = ["no-such-compiler"] }
 
 [topology]
 plain = { count = 1 }
 stamped = { count = 1 }
 dockerfile = { count = 1 }
 nix = { count = 1 }
+elsewhere = { count = 1 }
 "#;
 
 const FLAKE: &str = r#"{
@@ -77,6 +81,9 @@ fn what_two_builds_are_is_said_for_every_kind() {
     };
     let plain = twice("plain", 0);
     assert!(plain.starts_with("same     plain@v1.0.0") && plain.lines().count() == 1, "{plain}");
+    // No machine can build that one, and nobody asked for it.
+    let elsewhere = place.skew(&["build", "--twice", "plain", "elsewhere"]).expect(3);
+    assert!(elsewhere.stderr.contains("no-such-compiler"), "{}", elsewhere.stderr);
     let stamped = twice("stamped", 1);
     assert!(stamped.starts_with("differs  stamped@v1.0.0"), "{stamped}");
     assert!(stamped.contains("they differ first in etc/built-in: its content"), "{stamped}");

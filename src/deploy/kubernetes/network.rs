@@ -348,7 +348,7 @@ impl Network for KubernetesNetwork {
         let inner = &self.0;
         let peer = self.endpoint(name, port, For::Peer).await.map_err(|error| error.chain())?;
         if inner.cluster.config.reach == Reach::Direct {
-            return connect(port, peer, within).await;
+            return connect(port, &[peer], within).await;
         }
         // A local listener accepts whatever the node does.
         let running = inner.must_run("dial", name).map_err(|error| error.chain())?;
