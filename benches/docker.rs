@@ -12,11 +12,11 @@
 //! answer that is not needed and without waiting for a program.
 
 #[allow(dead_code)]
-#[path = "../tests/system/deploy/conformance.rs"]
+#[path = "../crates/skew-deploy/tests/backends/conformance.rs"]
 mod conformance;
-#[path = "../tests/fake_node/mod.rs"]
+#[path = "../crates/skew-deploy/tests/fake_node/mod.rs"]
 mod fake_node;
-#[path = "../tests/fake_node/image.rs"]
+#[path = "../crates/skew-deploy/tests/fake_node/image.rs"]
 mod image;
 #[path = "docker/ledger.rs"]
 mod ledger;
@@ -38,7 +38,7 @@ use bollard::models::{
 use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptionsBuilder};
 use futures_util::future::join_all;
 use measure::{median, numbers, ratio, rounds, run, timed, works};
-use skew::deploy::{Backend, DockerBackend, DockerConfig, ImageSource, Subnet};
+use skew_deploy::{Backend, DockerBackend, DockerConfig, ImageSource, Subnet};
 
 const NODES: usize = 8;
 

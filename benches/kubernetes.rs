@@ -11,18 +11,18 @@
 #[path = "../tests/common/mod.rs"]
 mod common;
 #[allow(dead_code)]
-#[path = "../tests/system/deploy/conformance.rs"]
+#[path = "../crates/skew-deploy/tests/backends/conformance.rs"]
 mod conformance;
-#[path = "../tests/fake_node/mod.rs"]
+#[path = "../crates/skew-deploy/tests/fake_node/mod.rs"]
 mod fake_node;
 #[allow(dead_code)]
-#[path = "../tests/system/deploy/ground.rs"]
+#[path = "../crates/skew-deploy/tests/backends/ground.rs"]
 mod ground;
 mod measure;
 #[path = "measure/network.rs"]
 mod network;
 #[allow(dead_code)]
-#[path = "../tests/system/deploy/oci_image.rs"]
+#[path = "../crates/skew-deploy/tests/backends/oci_image.rs"]
 mod oci_image;
 
 use std::collections::BTreeMap;
@@ -33,9 +33,9 @@ use conformance::{name, unique};
 use ground::{Ground, Space, kubectl, said};
 use measure::{median, ratio, rounds};
 use network::up_and_down;
-use skew::deploy::{ImageRef, Launch, RenderNode, RenderRequest, render};
-use skew::model::{PortName, VersionId};
-use skew::spec::Resources;
+use skew_core::model::{PortName, VersionId};
+use skew_deploy::{ImageRef, Launch, RenderNode, RenderRequest, render};
+use skew_spec::Resources;
 
 const NODES: usize = 8;
 /// Between rounds, so that neither pays for the other's end.

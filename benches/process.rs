@@ -11,9 +11,9 @@
 //! in git and for the images, and `skew down`.
 
 #[allow(dead_code)]
-#[path = "../tests/system/deploy/conformance.rs"]
+#[path = "../crates/skew-deploy/tests/backends/conformance.rs"]
 mod conformance;
-#[path = "../tests/fake_node/mod.rs"]
+#[path = "../crates/skew-deploy/tests/fake_node/mod.rs"]
 mod fake_node;
 mod measure;
 #[path = "measure/network.rs"]
@@ -22,7 +22,7 @@ mod network;
 use std::process::ExitCode;
 
 use measure::{Place, added_ms, load, median, rounds, timed};
-use skew::deploy::{Addressing, Backend};
+use skew_deploy::{Addressing, Backend};
 
 const NODES: usize = 8;
 

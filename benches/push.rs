@@ -19,9 +19,9 @@ use common::registry::Registry;
 use futures_util::{StreamExt as _, stream};
 use measure::{median_ratio, rounds, works};
 use rand::RngExt as _;
-use skew::image::Layout;
-use skew::image::registry::{Access, Patience, Registry as Client};
-use skew::model::{Digest, RemoteAt};
+use skew_core::model::{Digest, RemoteAt};
+use skew_image::Layout;
+use skew_image::registry::{Access, Patience, Registry as Client};
 
 const IMAGES: usize = 20;
 /// As many as `skew push` sends at once.

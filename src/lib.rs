@@ -5,18 +5,8 @@
 //! `docs/ARCHITECTURE.md` is the map.
 
 pub mod cli;
-pub mod deploy;
-pub mod event;
-pub mod github;
-pub mod host;
-pub mod image;
-pub mod model;
-pub mod plan;
+pub mod demo;
 pub mod record;
-pub mod report;
 pub mod scenario;
-pub mod source;
-pub mod spec;
 pub mod sweep;
 pub mod ui;
-pub mod verdict;

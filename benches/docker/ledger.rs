@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use skew::deploy::{
+use skew_core::model::{AttemptId, NodeName, PortName, RoleName, SweepId, VersionId};
+use skew_deploy::{
     Backend, Cmd, DockerBackend, DockerConfig, ImageRef, ImageSource, Launch, Network, NodeRequest, OpenRequest, Place,
     Probe, Redactor, Subnet, Watch, ready,
 };
-use skew::model::{AttemptId, NodeName, PortName, RoleName, SweepId, VersionId};
-use skew::spec::{Resources, Stop};
+use skew_spec::{Resources, Stop};
 
 use crate::image;
 
@@ -119,7 +119,7 @@ fn node(role: &str, index: usize, image: &ImageRef) -> NodeRequest {
 /// The ledger at its newest version, as `images/ledger/ledger.toml` builds it.
 fn program(dir: &Path) -> PathBuf {
     let repository = dir.join("repository");
-    skew::source::replay(&repository).expect("the history replays");
+    skew::demo::replay(&repository).expect("the history replays");
     let checkout = Command::new("git").args(["checkout", "--quiet", VERSION]).current_dir(&repository).status();
     assert!(checkout.expect("git starts").success());
     let recipe: toml::Table = include_str!("../../images/ledger/ledger.toml").parse().expect("the recipe is TOML");

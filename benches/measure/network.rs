@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
-use skew::deploy::{Backend, ImageRef};
+use skew_deploy::{Backend, ImageRef};
 
 use crate::conformance::{is_line, name, request, start};
 

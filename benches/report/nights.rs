@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use skew::model::{
+use skew::record::{Entry, Store};
+use skew::sweep::{Host, Look, Setting, State, definitions, matrix, platform, survey};
+use skew_core::model::{
     Attempt, AttemptId, CheckName, Digest, End, Matrix, NetworkPlan, Observation, Outcome, Question, SweepId,
     SweepRecord, VersionId,
 };
-use skew::plan::{self, Capacity};
-use skew::record::{Entry, Store};
-use skew::spec::{Overrides, Spec};
-use skew::sweep::{Host, Look, Setting, State, definitions, matrix, platform, survey};
+use skew_core::plan::{self, Capacity};
+use skew_spec::{Overrides, Spec};
 
 use crate::measure::{self, Place};
 
@@ -64,7 +64,7 @@ impl Nights {
             "git init -q repo; cd repo; for v in $(seq {VERSIONS}); do echo $v >data; git add .; git commit -qm $v; \
              git tag v1.$v.0; done"
         )));
-        let spec = skew::spec::load(&place.join("skew.toml"), &Overrides::default()).expect("a spec");
+        let spec = skew_spec::load(&place.join("skew.toml"), &Overrides::default()).expect("a spec");
         let state = State::create(&place.join(".skew")).expect("a directory");
         let host = Host {
             runtime: place.join("run"),

@@ -10,10 +10,10 @@ use super::diff::{of_past, recorded};
 use super::error::CliError;
 use super::globals::{find_spec, split_spec};
 use super::{Globals, parse, reports};
-use crate::model::{Cell, CellId, Outcome};
-use crate::report::{CellModel, Model, Standing, Word};
-use crate::spec::{self, KnownBlock, append_known, known_blocks};
 use crate::sweep::{CellPattern, Pattern, Records, patterns, select};
+use skew_core::model::{Cell, CellId, Outcome};
+use skew_report::{CellModel, Model, Standing, Word};
+use skew_spec::{KnownBlock, append_known, known_blocks};
 
 /// Accept the failures of a sweep: write them into the spec as `[[known]]`
 ///
@@ -80,7 +80,7 @@ pub(super) fn run(globals: &Globals, args: &AcceptArgs) -> Result<(), CliError> 
         })
         .collect();
     let written = append_known(&text, &blocks)?;
-    spec::parse(&written, &path, &globals.overrides()?, &|path| std::fs::read_to_string(path))?;
+    skew_spec::parse(&written, &path, &globals.overrides()?, &|path| std::fs::read_to_string(path))?;
     if !blocks.is_empty() && !args.dry_run {
         replace(&path, &written)?;
     }

@@ -11,12 +11,12 @@ use super::error::{Class, CliError};
 use super::globals::split_spec;
 use super::runtime::block_on;
 use super::{Globals, parse, prepare};
-use crate::image::registry::Patience;
-use crate::model::Digest;
 use crate::record::Store;
-use crate::spec::RecipeKind;
 use crate::sweep::{self, BuildRequest, Image, ImageOf, Look, Publisher, Stop, Survey, Wanted, closest_name};
 use crate::ui::Ui;
+use skew_core::model::Digest;
+use skew_image::registry::Patience;
+use skew_spec::RecipeKind;
 
 /// Build images: all that a spec needs, or those that are named
 ///

@@ -11,9 +11,8 @@ use super::error::CliError;
 use super::outputs::ReportOutputArgs;
 use super::sweep::{HowArgs, modelled, perform, show};
 use super::{Globals, reports};
-use crate::source;
+use crate::demo::{Difference, Truth, replay};
 use crate::sweep::Ending;
-use crate::verdict::{Difference, Truth};
 
 /// Sweep the versions of a small ledger that break in every way skew tells apart
 ///
@@ -42,7 +41,7 @@ pub(super) fn run(globals: &Globals, args: &DemoArgs) -> Result<ExitCode, CliErr
     write(&args.dir.join("images/ledger/ledger.toml"), RECIPE)?;
     write(&args.dir.join(".gitignore"), "*\n")?;
     // Where the spec looks for it, so that every other verb finds it too.
-    source::replay(&args.dir.join(REPOSITORY))?;
+    replay(&args.dir.join(REPOSITORY))?;
 
     let spec = Arc::new(globals.load(Some(&spec_path))?);
     let state = globals.state_at(&globals.state_dir(&spec.path))?;

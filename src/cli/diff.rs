@@ -14,10 +14,10 @@ use super::globals::{find_spec, split_spec};
 use super::outputs::OutputArgs;
 use super::reports::{self, About};
 use super::told::Told;
-use crate::model::{Attempt, BuildRecord, Digest, RoleName, VersionId};
 use crate::record::{Reader, Store};
-use crate::report::{self, Model};
 use crate::sweep::{Ending, Past, Records};
+use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, VersionId};
+use skew_report::Model;
 
 /// Compare two sweeps: what regressed, what is fixed, new and gone
 ///
@@ -53,9 +53,9 @@ pub(super) fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, CliErr
     if let Some(dir) = &args.report {
         reports::reserve(dir)?;
     }
-    let before = report::Standings::of_model(&model(globals, spec.as_deref(), before)?);
+    let before = skew_report::Standings::of_model(&model(globals, spec.as_deref(), before)?);
     let mut after = model(globals, spec.as_deref(), after)?;
-    let diff = report::diff(&before, &mut after);
+    let diff = skew_report::diff(&before, &mut after);
     let told = Told::Diff(&diff);
     if let Some(dir) = &args.report {
         reports::write(dir, &after)?;
@@ -63,8 +63,8 @@ pub(super) fn run(globals: &Globals, args: &DiffArgs) -> Result<ExitCode, CliErr
     args.outputs.write(told)?;
     match args.outputs.printed(told) {
         Some(text) => globals.print_bytes(text.as_bytes())?,
-        None if globals.json() => globals.print(&report::diff_json(&diff))?,
-        None => globals.print(&report::terminal_diff(&diff, globals.width(), globals.colour()))?,
+        None if globals.json() => globals.print(&skew_report::diff_json(&diff))?,
+        None => globals.print(&skew_report::terminal_diff(&diff, globals.width(), globals.colour()))?,
     }
     args.outputs.publish(globals, told)?;
     let ending = if diff.since.worse { Ending::Unexpected } else { Ending::Expected };
@@ -131,7 +131,7 @@ fn of_file(globals: &Globals, path: &Path) -> Result<Model, CliError> {
     if !head.starts_with(b"{\"v\":") {
         let mut text = Vec::new();
         whole.take(REPORT).read_to_end(&mut text).map_err(failed)?;
-        return report::read(&text).map_err(|source| CliError::Read { path: path.to_owned(), source });
+        return skew_report::read(&text).map_err(|source| CliError::Read { path: path.to_owned(), source });
     }
     let state = tempfile::tempdir().map_err(failed)?;
     let (mut store, notices) = Store::open(state.path())?;

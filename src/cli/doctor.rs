@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::error::{Class, CliError};
 use super::runtime::block_on;
 use super::{Globals, globals};
-use crate::image::{Builder, Need, Remedy};
-use crate::spec::{BackendKind, BackendSpec, Spec};
 use crate::sweep;
+use skew_image::{Builder, Need, Remedy};
+use skew_spec::{BackendKind, BackendSpec, Spec};
 
 /// Say what this machine offers, and what is missing
 ///

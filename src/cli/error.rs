@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use crate::deploy::DeployError;
-use crate::github::GithubError;
-use crate::image::LayoutError;
-use crate::image::registry::RegistryError;
+use super::github::GithubError;
+use crate::demo::{ReplayError, TruthError};
 use crate::record::RecordError;
-use crate::report::ReadError;
-use crate::source::ReplayError;
-use crate::spec::{AppendError, SpecErrors};
 use crate::sweep::{EvidenceError, FrozenError, PastError, RenderError, SeatError, SubmitError, SweepError, chain};
-use crate::verdict::TruthError;
+use skew_deploy::DeployError;
+use skew_image::LayoutError;
+use skew_image::registry::RegistryError;
+use skew_report::ReadError;
+use skew_spec::{AppendError, SpecErrors};
 
 /// Why a verb failed; `main` prints the whole chain, once.
 #[derive(Debug, thiserror::Error)]

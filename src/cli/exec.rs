@@ -10,7 +10,7 @@ use clap::Args;
 use super::error::CliError;
 use super::runtime::block_on;
 use super::{Globals, kept};
-use crate::deploy::Cmd;
+use skew_deploy::Cmd;
 
 /// Run a command in a node of a network that is up
 ///

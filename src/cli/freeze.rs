@@ -8,11 +8,11 @@ use clap::Args;
 use super::error::CliError;
 use super::runtime::block_on;
 use super::{Globals, parse};
-use crate::image::registry::{Access, Patience, Registry};
 use crate::record::Store;
-use crate::spec::{Spec, SpecSnapshot};
 use crate::sweep::{self, BuildRequest, Builded, FileOrTag, Frozen, Look, Stop, Survey, by_key};
 use crate::ui::Ui;
+use skew_image::registry::{Access, Patience, Registry};
+use skew_spec::{Spec, SpecSnapshot};
 
 /// Settle a sweep beforehand: write down its spec, versions and images
 ///
@@ -40,7 +40,7 @@ pub(super) fn run(globals: &Globals, args: &FreezeArgs) -> Result<ExitCode, CliE
     let (snapshot, spec, survey, builded) = built(globals, args.spec.as_deref(), args.build_jobs, args.offline)?;
     let frozen = Frozen::new(snapshot, &survey.resolved, &builded.images, &builded.builds);
     match &args.output {
-        Some(FileOrTag::File(path)) => crate::host::write_atomically(path, &frozen.to_bytes()?)
+        Some(FileOrTag::File(path)) => skew_host::write_atomically(path, &frozen.to_bytes()?)
             .map_err(|source| CliError::File { action: "write", path: path.clone(), source })?,
         Some(FileOrTag::Remote { image, .. }) => {
             let insecure = spec.registry.is_some_and(|named| named.insecure && named.url.host == image.host);

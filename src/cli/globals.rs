@@ -8,9 +8,9 @@ use clap::{Args, ValueEnum};
 use super::error::CliError;
 use super::parse;
 use crate::record::Notice;
-use crate::spec::{self, BackendKind, BackendSpec, Overrides, Spec, SpecSnapshot};
 use crate::sweep::{Host, State};
 use crate::ui;
+use skew_spec::{BackendKind, BackendSpec, Overrides, Spec, SpecSnapshot};
 
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]
@@ -242,12 +242,12 @@ impl Globals {
     pub fn load(&self, named: Option<&Path>) -> Result<Spec, CliError> {
         let path = find_spec(named)?;
         let overrides = self.overrides()?;
-        Ok(spec::load(&path, &overrides)?)
+        Ok(skew_spec::load(&path, &overrides)?)
     }
 
     /// The spec that was named, else the nearest, with everything that it names.
     pub fn snapshot(&self, named: Option<&Path>) -> Result<(Spec, SpecSnapshot), CliError> {
-        Ok(spec::snapshot(&find_spec(named)?, &self.overrides()?)?)
+        Ok(skew_spec::snapshot(&find_spec(named)?, &self.overrides()?)?)
     }
 
     /// This command line's and the environment's values instead of the spec's.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::Globals;
 use super::error::CliError;
-use crate::deploy::{Backend, Leftover, Network, Place};
-use crate::model::NodeName;
 use crate::sweep::closest_name;
+use skew_core::model::NodeName;
+use skew_deploy::{Backend, Leftover, Network, Place};
 
 /// A network that was kept, and where it is.
 pub struct Kept {
@@ -85,7 +85,7 @@ pub fn nodes(network: &dyn Network, named: &[String]) -> Result<Vec<NodeName>, C
 /// The backends that networks of a spec's state directory ran on, for verbs that need neither versions nor images.
 pub async fn backends(globals: &Globals, spec: Option<&Path>) -> Result<Vec<Arc<dyn Backend>>, CliError> {
     let state = globals.state_of(spec)?;
-    let layout = Arc::new(crate::image::Layout::open(&state.layout())?);
+    let layout = Arc::new(skew_image::Layout::open(&state.layout())?);
     let mut reached = Vec::new();
     for (spec, backend) in crate::sweep::backends(&state, &globals.host(), &layout).await? {
         // Whether it answers is known when it did.

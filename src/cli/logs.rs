@@ -9,9 +9,9 @@ use clap::Args;
 use super::error::CliError;
 use super::runtime::block_on;
 use super::{Globals, kept};
-use crate::deploy::Network;
-use crate::model::NodeName;
 use crate::ui;
+use skew_core::model::NodeName;
+use skew_deploy::Network;
 
 /// Show the logs of nodes of a network that is up
 #[derive(Debug, Args)]

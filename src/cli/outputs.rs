@@ -7,7 +7,7 @@ use clap::Args;
 use super::error::CliError;
 use super::told::Told;
 use super::{Globals, github};
-use crate::report::{self, Model};
+use skew_report::Model;
 
 /// Files for other tools.
 #[derive(Debug, Clone, Default, Args)]
@@ -44,7 +44,7 @@ impl OutputArgs {
     fn wanted(&self) -> impl Iterator<Item = (&Path, Render)> {
         let all: [(&Option<PathBuf>, Render); 3] = [
             (&self.junit, |told| told.junit()),
-            (&self.markdown, |told| told.markdown(report::SUMMARY)),
+            (&self.markdown, |told| told.markdown(skew_report::SUMMARY)),
             (&self.csv, |told| told.csv()),
         ];
         all.into_iter().filter_map(|(path, render)| Some((path.as_deref()?, render)))
@@ -105,7 +105,7 @@ impl ReportOutputArgs {
     /// Writes the files.
     pub fn write(&self, model: &Model) -> Result<(), CliError> {
         if let Some(path) = &self.badge {
-            write(path, &report::badge(model))?;
+            write(path, &skew_report::badge(model))?;
         }
         self.outputs.write(Told::Report(model))
     }

@@ -1,8 +1,8 @@
 //! Values of the command line.
 
-use crate::model::Strategy;
-use crate::spec::BackendKind;
 use crate::sweep::{CellPattern, PatternError};
+use skew_core::model::Strategy;
+use skew_spec::BackendKind;
 
 /// A strategy by its name.
 pub fn strategy(text: &str) -> Result<Strategy, String> {

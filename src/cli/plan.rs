@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::error::CliError;
 use super::prepare::Prepared;
 use super::{Globals, parse, prepare};
-use crate::model::{Cell, NetworkId, NetworkPlan, Strategy};
-use crate::plan;
 use crate::sweep::{CellPattern, random_seed};
 use crate::ui;
+use skew_core::model::{Cell, NetworkId, NetworkPlan, Strategy};
+use skew_core::plan;
 
 /// Say which networks a sweep would run, why each, and how few could do
 ///

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use super::Globals;
 use super::error::CliError;
-use crate::model::{Attempt, BuildRecord, Cell, Digest, Matrix, Overlay, RoleName, Strategy, VersionId};
 use crate::record::Reader;
-use crate::report::Judged;
-use crate::spec::Spec;
 use crate::sweep::{
     self, CellPattern, Look, Setting, Survey, SweepError, believed, by_key, known, matrix, narrowed, now_ms, platform,
 };
-use crate::verdict::{self, Decision};
+use skew_core::model::{Attempt, BuildRecord, Cell, Digest, Matrix, Overlay, RoleName, Strategy, VersionId};
+use skew_core::verdict::{self, Decision};
+use skew_report::Judged;
+use skew_spec::Spec;
 
 /// What is asked of the matrix.
 #[derive(Debug, Clone, Default)]

@@ -10,10 +10,10 @@ use super::error::{Class, CliError};
 use super::globals::split_spec;
 use super::runtime::block_on;
 use super::{Globals, parse};
-use crate::image::registry::Patience;
 use crate::record::Store;
 use crate::sweep::{self, BuildRequest, Look, Publisher, Stop, by_key};
 use crate::ui::Ui;
+use skew_image::registry::Patience;
 
 /// Push images to the registry: all that a spec needs, or those that are named
 ///

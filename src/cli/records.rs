@@ -12,10 +12,10 @@ use super::Globals;
 use super::error::CliError;
 use super::globals::{find_spec, split_spec};
 use super::runtime::block_on;
-use crate::image::Layout;
-use crate::model::{Attempt, Digest};
 use crate::record::{Merged, Reader, Store};
 use crate::sweep::{self, Host, Look, State, Submission, by_key, now_ms};
+use skew_core::model::{Attempt, Digest};
+use skew_image::Layout;
 
 /// Write every record as lines that `skew import` reads
 #[derive(Debug, Args)]

@@ -9,8 +9,8 @@ use super::outputs::ReportOutputArgs;
 use super::prepare;
 use super::reports::{self, About};
 use super::{Globals, parse, show, sweep};
-use crate::model::Strategy;
 use crate::sweep::Records;
+use skew_core::model::Strategy;
 
 /// Write the report again from what is recorded, and print it
 #[derive(Debug, Args)]

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use super::Globals;
 use super::error::CliError;
-use crate::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
-use crate::report::{self, Input, Judged, Model, Standings};
-use crate::spec::Spec;
 use crate::sweep::{Past, now_ms};
+use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
+use skew_report::{Input, Judged, Model, Standings};
+use skew_spec::Spec;
 
 /// `reports/SYSTEM` in the spec's project: the directory above the spec that holds `.git`, else the spec's own.
 pub fn default_dir(spec: &Spec) -> PathBuf {
@@ -54,7 +54,7 @@ pub fn model(globals: &Globals, about: &About<'_>) -> Model {
     let spec_words = [vec![quoted(&spec_path)], options(globals)].concat().join(" ");
     let show = format!("skew show CELL {spec_words}");
     let command = format!("skew run NETWORK {spec_words}");
-    report::model(&Input {
+    skew_report::model(&Input {
         system: about.system,
         sweep: about.sweep,
         judged: about.judged,
@@ -77,7 +77,7 @@ pub fn reserve(dir: &Path) -> Result<(), CliError> {
 
 /// Writes `index.html` and `results.json` into a directory.
 pub fn write(dir: &Path, model: &Model) -> Result<(), CliError> {
-    let files = [("results.json", report::json(model)), ("index.html", report::html(model))];
+    let files = [("results.json", skew_report::json(model)), ("index.html", skew_report::html(model))];
     replace(dir, &files).map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
 }
 

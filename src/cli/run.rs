@@ -10,9 +10,9 @@ use super::error::{Class, CliError};
 use super::globals::split_spec;
 use super::runtime::block_on;
 use super::{Globals, parse, reports};
-use crate::model::{Attempt, End, Outcome, Strategy};
 use crate::sweep::{Choice, Mode, OneRequest, Stop, one, parse_seats};
 use crate::ui::{self, Ui};
+use skew_core::model::{Attempt, End, Outcome, Strategy};
 
 /// Run one network: one that a report names, one of a plan, or one put together by hand
 ///
@@ -151,7 +151,8 @@ fn describe(attempt: &Attempt, stays: bool) -> String {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "network {} ({}): {}", attempt.network.id, attempt.id, ui::seats(&attempt.network));
     for observation in &attempt.observations {
-        let node = |node: &Option<crate::model::NodeName>| node.as_ref().map(ToString::to_string).unwrap_or_default();
+        let node =
+            |node: &Option<skew_core::model::NodeName>| node.as_ref().map(ToString::to_string).unwrap_or_default();
         let arrow = if observation.to.is_some() { " -> " } else { "" };
         let times = if observation.count > 1 { format!(" ({} times)", observation.count) } else { String::new() };
         let detail = ui::escape(&observation.detail, 300);

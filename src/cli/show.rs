@@ -10,9 +10,9 @@ use super::globals::split_spec;
 use super::prepare::{self, Prepared};
 use super::reports::{self, About};
 use super::{Globals, parse};
-use crate::model::{Cell, CellId, Strategy, SweepId, SweepRecord, Verdicts};
-use crate::report::{CellModel, Judged, Model, NetworkModel};
 use crate::sweep::{Records, closest_name, now_ms};
+use skew_core::model::{Cell, CellId, Strategy, SweepId, SweepRecord, Verdicts};
+use skew_report::{CellModel, Judged, Model, NetworkModel};
 
 /// Show what is known about a cell, and how that is known
 ///

@@ -12,16 +12,16 @@ use super::outputs::ReportOutputArgs;
 use super::runtime::block_on;
 use super::sweep::told;
 use super::{Globals, parse, reports};
-use crate::event::Event;
-use crate::image::registry::Patience;
-use crate::model::{RemoteImage, Strategy};
 use crate::record::Store;
-use crate::spec::{BackendKind, Overrides, Spec};
 use crate::sweep::{
     CellPattern, Followed, Frozen, Options, Publisher, Request, State, Stop, Submission, SubmitOptions, Submitting,
     SweepError,
 };
 use crate::ui::Ui;
+use skew_core::event::Event;
+use skew_core::model::{RemoteImage, Strategy};
+use skew_image::registry::Patience;
+use skew_spec::{BackendKind, Overrides, Spec};
 
 /// Sweep inside of a cluster: one Job for each shard, followed from here
 ///

@@ -14,13 +14,13 @@ use super::outputs::ReportOutputArgs;
 use super::reports::{self, About};
 use super::runtime::block_on;
 use super::{Globals, parse};
-use crate::model::Strategy;
-use crate::report::{self, Judged, Model};
-use crate::spec::Spec;
 use crate::sweep::{
     self, CellPattern, Ending, EvidenceError, FileOrTag, Frozen, Host, Options, Outcome, Request, Shard, State, Stop,
 };
 use crate::ui::Ui;
+use skew_core::model::Strategy;
+use skew_report::{Judged, Model};
+use skew_spec::Spec;
 
 /// Find out which versions work together: build, run, decide, record and report
 ///
@@ -274,9 +274,9 @@ pub(super) fn show(globals: &Globals, model: &Model, dir: &Path, outputs: &Repor
         return globals.print_bytes(text.as_bytes());
     }
     if globals.json() {
-        return globals.print(&report::json(model));
+        return globals.print(&skew_report::json(model));
     }
-    globals.print(&report::terminal(model, globals.width(), globals.colour()))?;
+    globals.print(&skew_report::terminal(model, globals.width(), globals.colour()))?;
     globals.say(&format!("report: {}", reports::shown(&dir.join("index.html"))));
     Ok(())
 }

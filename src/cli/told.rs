@@ -1,6 +1,6 @@
 //! What other tools and GitHub are told: a report or a comparison.
 
-use crate::report::{self, Diff, Model};
+use skew_report::{Diff, Model};
 
 /// What they are told.
 #[derive(Clone, Copy)]
@@ -15,24 +15,24 @@ impl Told<'_> {
     /// As JUnit XML.
     pub fn junit(self) -> String {
         match self {
-            Self::Report(model) => report::junit(model),
-            Self::Diff(diff) => report::junit_diff(diff),
+            Self::Report(model) => skew_report::junit(model),
+            Self::Diff(diff) => skew_report::junit_diff(diff),
         }
     }
 
     /// As Markdown of at most so many bytes.
     pub fn markdown(self, room: usize) -> String {
         match self {
-            Self::Report(model) => report::markdown(model, room),
-            Self::Diff(diff) => report::markdown_diff(diff, room),
+            Self::Report(model) => skew_report::markdown(model, room),
+            Self::Diff(diff) => skew_report::markdown_diff(diff, room),
         }
     }
 
     /// A line of CSV for each cell.
     pub fn csv(self) -> String {
         match self {
-            Self::Report(model) => report::csv(model),
-            Self::Diff(diff) => report::csv_diff(diff),
+            Self::Report(model) => skew_report::csv(model),
+            Self::Diff(diff) => skew_report::csv_diff(diff),
         }
     }
 

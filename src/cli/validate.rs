@@ -8,7 +8,6 @@ use super::error::CliError;
 use super::globals::find_spec;
 use super::init::BLANK;
 use super::{Globals, reports};
-use crate::{report, spec};
 
 /// Check a spec: every error at once, each with its place and what to do
 ///
@@ -78,10 +77,10 @@ fn blanks(text: &str) -> impl Iterator<Item = usize> {
 
 pub(super) fn schema(globals: &Globals, args: &SchemaArgs) -> Result<(), CliError> {
     match args.of {
-        Of::Spec => globals.print_json(&spec::schema()),
-        Of::Recipe => globals.print_json(&spec::recipe_schema()),
-        Of::Results => globals.print_json(&report::schema()),
-        Of::Diff => globals.print_json(&report::diff_schema()),
+        Of::Spec => globals.print_json(&skew_spec::schema()),
+        Of::Recipe => globals.print_json(&skew_spec::recipe_schema()),
+        Of::Results => globals.print_json(&skew_report::schema()),
+        Of::Diff => globals.print_json(&skew_report::diff_schema()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Attempt, BuildRecord, Digest, SweepRecord};
+use skew_core::model::{Attempt, BuildRecord, Digest, SweepRecord};
 
 /// One transaction of the journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

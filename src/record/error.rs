@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::owner::Owner;
-use crate::model::{AttemptId, Digest};
+use skew_core::model::{AttemptId, Digest};
 
 /// A record could not be written or read. Each fits after "failed to".
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Entry, RecordError};
-use crate::model::Digest;
+use skew_core::model::Digest;
 
 const SCHEMA: u32 = 1;
 

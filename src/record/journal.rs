@@ -8,7 +8,7 @@ use super::Notice;
 use super::error::{RecordError, io_error};
 use super::line::{self, GENESIS, Line, LineError, Lines, MAX_LINE, Piece};
 use super::logs::sync_dir;
-use crate::model::Digest;
+use skew_core::model::Digest;
 
 /// What following a chain to its end found.
 #[derive(Debug, PartialEq, Eq)]

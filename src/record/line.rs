@@ -10,7 +10,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use crate::model::Digest;
+use skew_core::model::Digest;
 
 /// The format of the entries that this program writes, and the newest that it reads.
 pub(super) const FORMAT: u64 = 1;

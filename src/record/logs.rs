@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::{RecordError, io_error};
-use crate::model::Digest;
+use skew_core::model::Digest;
 
 /// The most that is kept of one log, whatever the caller's bound: its base64 must fit into a line of an export.
 const MAX_LOG: u64 = 32 << 20;

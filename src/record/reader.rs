@@ -12,7 +12,7 @@ use super::logs::Logs;
 use super::store::Paths;
 use super::transfer;
 use super::{Entry, Notice, Owner, RecordError, lock};
-use crate::model::{Attempt, AttemptId, BuildRecord, Digest, SweepId, SweepRecord};
+use skew_core::model::{Attempt, AttemptId, BuildRecord, Digest, SweepId, SweepRecord};
 
 /// A read-only view of a store that another process may own. It changes nothing on the disk.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use super::journal::{Journal, unused_name};
 use super::lock::Lock;
 use super::logs::{Logs, sync_dir};
 use super::{Entry, Notice, RecordError, StoredLog};
-use crate::model::{Attempt, AttemptId, BuildRecord, Digest, SweepRecord};
+use skew_core::model::{Attempt, AttemptId, BuildRecord, Digest, SweepRecord};
 
 /// Where things are in a state directory.
 #[derive(Debug, Clone)]

@@ -14,7 +14,7 @@ use super::journal::follow;
 use super::line::{self, GENESIS, LineError, Lines, Piece};
 use super::logs::Logs;
 use super::{Entry, RecordError, Store};
-use crate::model::{AttemptId, BuildRecord, BuildResult, Digest, SweepRecord};
+use skew_core::model::{AttemptId, BuildRecord, BuildResult, Digest, SweepRecord};
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::scene::{Actor, Scene};
 use super::stopped::Stopped;
-use crate::deploy::{Launch, LaunchFile};
-use crate::model::CheckName;
+use skew_core::model::CheckName;
+use skew_deploy::{Launch, LaunchFile};
 
 /// The file that tells a driver about its network, below the node's directory.
 const NETWORK: &str = "network.json";

@@ -7,8 +7,8 @@ use super::parties::Tuple;
 use super::scene::{Scene, about};
 use super::stopped::Stopped;
 use super::together::together;
-use crate::model::{CheckName, NodeName, Observation, Outcome, RoleName};
-use crate::spec::{Check, CheckHow, Step};
+use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName};
+use skew_spec::{Check, CheckHow, Step};
 
 /// Tuples of one check at once.
 const AT_ONCE: usize = 16;
@@ -157,7 +157,7 @@ impl Scene<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Scope;
+    use skew_core::model::Scope;
 
     fn check(name: &str, after: &[&str], how: CheckHow) -> Check {
         Check {

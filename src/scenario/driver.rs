@@ -7,8 +7,8 @@ use super::parties::Tuple;
 use super::scene::{Actor, Scene};
 use super::stopped::Stopped;
 use super::together::together;
-use crate::model::{CheckName, NodeName, Observation, Outcome};
-use crate::spec::{Driver, ExpectKind};
+use skew_core::model::{CheckName, NodeName, Observation, Outcome};
+use skew_spec::{Driver, ExpectKind};
 
 impl Scene<'_> {
     /// Starts the drivers, waits until they are done, and takes in what they reported.
@@ -82,7 +82,7 @@ impl Scene<'_> {
 }
 
 /// Failures within the rate that is accepted count as working; what was seen is told.
-fn tolerate(observations: &mut [Observation], expects: &[crate::spec::Expect]) {
+fn tolerate(observations: &mut [Observation], expects: &[skew_spec::Expect]) {
     for expect in expects {
         let ExpectKind::ErrorRate { check, at_most } = &expect.kind else { continue };
         let parties = |o: &Observation| (o.from.clone(), o.to.clone(), o.via.clone(), o.reporter.clone());
@@ -123,7 +123,7 @@ mod tests {
             };
             let mut observations = vec![seen(Outcome::Ok, oks), seen(Outcome::Failed, failures)];
             let kind = ExpectKind::ErrorRate { check: check.clone(), at_most };
-            let expect = crate::spec::Expect { name: check.clone(), role: None, kind };
+            let expect = skew_spec::Expect { name: check.clone(), role: None, kind };
             tolerate(&mut observations, &[expect]);
             assert_eq!(observations[1].result == Outcome::Ok, want, "{oks} {failures} {at_most}");
             assert_eq!(observations[1].detail.contains("failed, at most"), want);

@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use regex::Regex;
 
 use super::observe::{self, Casting, Heard, Line};
-use crate::deploy::{NodeEvent, Stream, Watch};
-use crate::model::{CheckName, NodeName, Observation};
+use skew_core::model::{CheckName, NodeName, Observation};
+use skew_deploy::{NodeEvent, Stream, Watch};
 
 /// Remarks about malformed observations, of each node.
 const REMARKS: usize = 20;
@@ -129,7 +129,7 @@ impl Ear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RoleName, Scope};
+    use skew_core::model::{RoleName, Scope};
 
     fn say(ear: &Ear, node: &str, line: &str) -> Option<String> {
         let node = NodeName::new(node).unwrap();

@@ -6,8 +6,8 @@ use super::parties::{Tuple, tuples};
 use super::scene::{Actor, Scene, about, built_in};
 use super::stopped::{Stopped, regex};
 use super::together::together;
-use crate::model::{Cell, CheckName, Exit, NodeName, Observation, Outcome, Party, RoleName, Scope, Subject};
-use crate::spec::{CheckHow, ExpectKind};
+use skew_core::model::{Cell, CheckName, Exit, NodeName, Observation, Outcome, Party, RoleName, Scope, Subject};
+use skew_spec::{CheckHow, ExpectKind};
 
 /// How long the news of an exit may take to arrive.
 const NEWS: Duration = Duration::from_secs(1);
@@ -174,7 +174,7 @@ impl Scene<'_> {
         }
     }
 
-    fn blocker_at_end(&self, check: &crate::spec::Check, tuple: &Tuple) -> Option<CheckName> {
+    fn blocker_at_end(&self, check: &skew_spec::Check, tuple: &Tuple) -> Option<CheckName> {
         let dead = tuple.nodes().into_iter().find_map(|node| self.trouble(node));
         dead.or_else(|| self.unmet(check, tuple))
     }

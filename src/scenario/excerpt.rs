@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::deploy::printable;
+use skew_deploy::printable;
 
 /// Lines of one excerpt.
 const LINES: usize = 20;

@@ -34,14 +34,14 @@ use self::scene::{Actor, Scene};
 pub use self::script::{Start, starts};
 use self::stopped::{Stopped, regex};
 use self::together::together;
-use crate::deploy::{
-    Attached, Backend, External, ImageRef, LogFile, Network, NodeEvent, NodeRequest, OpenRequest, Redactor,
-};
-use crate::model::{
+use skew_core::model::{
     AttemptId, End, Excerpt, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, SweepId,
     Version, VersionId,
 };
-use crate::spec::{ExpectKind, Spec};
+use skew_deploy::{
+    Attached, Backend, External, ImageRef, LogFile, Network, NodeEvent, NodeRequest, OpenRequest, Redactor,
+};
+use skew_spec::{ExpectKind, Spec};
 
 /// Events that may wait to be heard; then whoever speaks has to wait.
 const EVENTS: usize = 4096;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::deploy::printable;
-use crate::model::{CheckName, NodeName, Observation, Outcome, RoleName, Scope};
+use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName, Scope};
+use skew_deploy::printable;
 
 /// The longest line that is read.
 pub const LINE_MAX: usize = 16 * 1024;

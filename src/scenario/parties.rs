@@ -1,8 +1,8 @@
 //! Whom a check is about: the nodes of a network that it must work between.
 
 use super::scene::{Actor, Scene};
-use crate::model::{CheckName, NodeName, RoleName, Scope};
-use crate::spec::Check;
+use skew_core::model::{CheckName, NodeName, RoleName, Scope};
+use skew_spec::Check;
 
 /// The nodes that one observation of a check names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, Value};
 
-use crate::deploy::{Place, Redactor};
-use crate::model::{NetworkPlan, NodeName, RoleName, Seat};
-use crate::spec::{Template, template_environment};
+use skew_core::model::{NetworkPlan, NodeName, RoleName, Seat};
+use skew_deploy::{Place, Redactor};
+use skew_spec::{Template, template_environment};
 
 /// A template that cannot be filled in; never the system's failure.
 #[derive(Debug, thiserror::Error)]
@@ -166,7 +166,7 @@ fn by_role(plan: &NetworkPlan, nodes: &BTreeMap<NodeName, (RoleName, Value)>, wi
 
 /// A text that no other check, pair or seed has, the same each time.
 pub fn nonce(plan: &NetworkPlan, parts: &[&str]) -> String {
-    let mut digest = crate::model::DigestBuilder::new("nonce");
+    let mut digest = skew_core::model::DigestBuilder::new("nonce");
     digest.text(&plan.seed.to_string()).text(&plan.id.0);
     for part in parts {
         digest.text(part);

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::ear::Ear;
 use super::observe::DETAIL_MAX;
 use super::render::Renderer;
-use crate::deploy::{DeployError, Network, NodeEvent, Output, Redactor, printable};
-use crate::model::{CheckName, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
-use crate::spec::{Expect, ExpectKind, Role, Spec};
+use skew_core::model::{CheckName, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
+use skew_deploy::{DeployError, Network, NodeEvent, Output, Redactor, printable};
+use skew_spec::{Expect, ExpectKind, Role, Spec};
 
 /// Moments kept of one network.
 const MOMENTS: usize = 2000;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::render::{RenderError, Renderer};
-use crate::deploy::{Launch, LaunchFile, Place, Redactor};
-use crate::model::{NetworkPlan, NodeName, Version, VersionId};
-use crate::spec::{Role, Spec};
+use skew_core::model::{NetworkPlan, NodeName, Version, VersionId};
+use skew_deploy::{Launch, LaunchFile, Place, Redactor};
+use skew_spec::{Role, Spec};
 
 /// How one node is started.
 #[derive(Debug, Clone)]

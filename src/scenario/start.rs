@@ -7,9 +7,9 @@ use super::parties::targets;
 use super::scene::{Actor, Scene, about, built_in, outcome, said};
 use super::stopped::{Stopped, regex};
 use super::together::together;
-use crate::deploy::{Cmd, Launch, LaunchFile, Probe, ready};
-use crate::model::{CheckName, NodeName, Outcome, RoleName};
-use crate::spec::{InitStep, ReadyKind};
+use skew_core::model::{CheckName, NodeName, Outcome, RoleName};
+use skew_deploy::{Cmd, Launch, LaunchFile, Probe, ready};
+use skew_spec::{InitStep, ReadyKind};
 
 /// Bytes kept of a step's output.
 const OUTPUT: usize = 64 * 1024;
@@ -137,7 +137,7 @@ impl Scene<'_> {
 
     fn config(&self, actor: &Actor) -> Result<Vec<LaunchFile>, Stopped> {
         let context = self.renderer.context(actor.name());
-        let file = |(path, file): (&String, &crate::spec::ConfigFile)| -> Result<LaunchFile, Stopped> {
+        let file = |(path, file): (&String, &skew_spec::ConfigFile)| -> Result<LaunchFile, Stopped> {
             let bytes = self.renderer.text(&file.template, &context)?.into_bytes();
             Ok(LaunchFile { path: path.clone(), bytes, mode: file.mode, secret: file.secret })
         };

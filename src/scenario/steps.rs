@@ -10,9 +10,9 @@ use super::parties::Tuple;
 use super::render::nonce;
 use super::scene::{Scene, outcome, said};
 use super::stopped::{Stopped, regex};
-use crate::deploy::{Cmd, For, Pace, http, printable};
-use crate::model::{CheckName, NodeName, Outcome};
-use crate::spec::{Action, Check, Step, StepNode, Template};
+use skew_core::model::{CheckName, NodeName, Outcome};
+use skew_deploy::{Cmd, For, Pace, http, printable};
+use skew_spec::{Action, Check, Step, StepNode, Template};
 
 /// Bytes kept of a step's output.
 const OUTPUT: usize = 256 * 1024;

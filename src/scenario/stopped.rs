@@ -3,8 +3,8 @@
 use regex::Regex;
 
 use super::render::RenderError;
-use crate::deploy::DeployError;
-use crate::model::{End, Fault};
+use skew_core::model::{End, Fault};
+use skew_deploy::DeployError;
 
 /// Why a scenario did not run to its end.
 #[derive(Debug)]

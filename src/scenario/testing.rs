@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::deploy::Place;
-use crate::model::{
+use skew_core::model::{
     AxisName, Digest, NetworkId, NetworkPlan, NodeName, Party, PortName, Reason, RoleName, Seat, VersionId,
 };
+use skew_deploy::Place;
 
 /// A network of nodes written `role-index@version`.
 pub fn plan(seats: &[&str]) -> NetworkPlan {

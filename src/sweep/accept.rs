@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Cell, CheckName, Matrix, Party, RoleName, Subject, Version, VersionId};
-use crate::spec::Selector;
+use skew_core::model::{Cell, CheckName, Matrix, Party, RoleName, Subject, Version, VersionId};
+use skew_spec::Selector;
 
 /// A pattern, and the cells that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]

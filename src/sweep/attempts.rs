@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::stop::Stop;
 use super::wanted::{ImageOf, Images, part_versions};
-use crate::deploy::{Backend, ImageRef, LogFile, Network};
-use crate::event::Event;
-use crate::model::{
+use crate::scenario::{self, Ran, Run};
+use skew_core::event::Event;
+use skew_core::model::{
     Attempt, AttemptId, AxisName, AxisPoint, CheckName, Digest, Matrix, NetworkPlan, NodeName, Seat, SweepId, Version,
     VersionId,
 };
-use crate::scenario::{self, Ran, Run};
-use crate::source::Resolved;
-use crate::spec::Spec;
+use skew_deploy::{Backend, ImageRef, LogFile, Network};
+use skew_image::source::Resolved;
+use skew_spec::Spec;
 
 /// Everything that is the same for all networks of a sweep.
 pub struct Runner {

@@ -16,14 +16,14 @@ use super::state::State;
 use super::stop::{Stage, Stop};
 use super::survey::{ImagePlan, Survey};
 use super::wanted::{Image, ImageOf, Images, Wanted};
-use crate::event::{BuildEnd, Event};
-use crate::host::{Cancel, cores};
-use crate::image::registry::Patience;
-use crate::image::{self, BuildError, Builder, Built, Input, Layout, Site};
-use crate::model::{BuildRecord, BuildResult, Digest, RoleName, Unbuilt, VersionId};
 use crate::record::{Entry, Store};
-use crate::source::{self, Facts, Repository};
-use crate::spec::Spec;
+use skew_core::event::{BuildEnd, Event};
+use skew_core::model::{BuildRecord, BuildResult, Digest, RoleName, Unbuilt, VersionId};
+use skew_host::{Cancel, cores};
+use skew_image::registry::Patience;
+use skew_image::source::{self, Facts, Repository};
+use skew_image::{BuildError, Builder, Built, Input, Layout, Site};
+use skew_spec::Spec;
 
 /// A wish to build images.
 pub struct BuildRequest<'a> {
@@ -418,13 +418,13 @@ impl Job {
     }
 
     fn build(&self, name: &str, cancel: &Cancel) -> (Result<Built, BuildError>, Option<String>) {
-        let checkout = image::checkout(&self.wanted.recipe);
+        let checkout = skew_image::checkout(&self.wanted.recipe);
         let commit = &self.wanted.version.commit;
         let worktree = match self.repository.worktree(commit, checkout, &self.worktrees, name) {
             Ok(worktree) => worktree,
             Err(error) => {
                 let detail = format!("failed to {}", chain(&error));
-                return (Err(BuildError::Infrastructure { fault: crate::model::Fault::Image, detail }), None);
+                return (Err(BuildError::Infrastructure { fault: skew_core::model::Fault::Image, detail }), None);
             }
         };
         let result = self.log_dir().and_then(|()| {
@@ -459,7 +459,7 @@ impl Job {
     fn log_dir(&self) -> Result<(), BuildError> {
         let Some(dir) = self.log.parent() else { return Ok(()) };
         std::fs::create_dir_all(dir).map_err(|error| BuildError::Infrastructure {
-            fault: crate::model::Fault::Disk,
+            fault: skew_core::model::Fault::Disk,
             detail: format!("failed to make {}: {error}", dir.display()),
         })
     }

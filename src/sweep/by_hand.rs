@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::only::closest_name;
-use crate::model::{
+use skew_core::model::{
     AxisPoint, Cell, Count, DigestBuilder, Matrix, NetworkId, NetworkPlan, NodeName, Party, Reason, RoleAxis, RoleKind,
     RoleName, Seat, VersionId,
 };
@@ -111,7 +111,7 @@ pub fn put_together(
     }
     let id = data_encoding::BASE32_NOPAD.encode(&id.finish().bytes()[..5]).to_ascii_lowercase();
     // A person brings up one network: it has the first value of every axis.
-    let first = |axis: &crate::model::Axis| Some((axis.name.clone(), axis.values.first()?.clone()));
+    let first = |axis: &skew_core::model::Axis| Some((axis.name.clone(), axis.values.first()?.clone()));
     let axes: AxisPoint = matrix.axes.iter().filter_map(first).collect();
     let asks = asks(&seats).into_iter().filter(|cell| cell.axes == axes).collect();
     Ok(NetworkPlan { id: NetworkId(id), seats, axes, asks, reason: Reason::Asked, seed })

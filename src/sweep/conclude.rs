@@ -6,10 +6,10 @@ use super::outcome::Outcome;
 use super::request::{Options, Request, begin, narrowed, setting};
 use super::say::note;
 use super::{Frozen, SweepError};
-use crate::model::{Attempt, Matrix};
 use crate::record::{Entry, Store};
-use crate::spec::Spec;
-use crate::verdict::{self, Decision};
+use skew_core::model::{Attempt, Matrix};
+use skew_core::verdict::{self, Decision};
+use skew_spec::Spec;
 
 /// What a sweep comes to whose networks others ran: nothing is run here. `attempts` are what they found and began with.
 ///

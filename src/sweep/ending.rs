@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Cell, Matrix, Overlay, Party, Subject, Untested, VerdictKind, Verdicts, VersionId};
+use skew_core::model::{Cell, Matrix, Overlay, Party, Subject, Untested, VerdictKind, Verdicts, VersionId};
 
 /// What a sweep came to. The numbers are the exit codes of the `skew` binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,8 +158,8 @@ fn not_newer(matrix: &Matrix, older: &Party, party: &Party) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Counts, Verdict};
     use crate::sweep::testing;
+    use skew_core::model::{Counts, Verdict};
 
     fn verdict(word: &str) -> VerdictKind {
         let by = || "builds: node@v1".parse().unwrap();

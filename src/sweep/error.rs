@@ -6,11 +6,11 @@ use super::by_hand::SeatError;
 use super::evidence::EvidenceError;
 use super::frozen::FrozenError;
 use super::only::PatternError;
-use crate::deploy::DeployError;
-use crate::image::registry::RegistryError;
-use crate::image::{LayoutError, MissingTools, ProgramError};
 use crate::record::RecordError;
-use crate::source::{SourceError, SourceErrors};
+use skew_deploy::DeployError;
+use skew_image::registry::RegistryError;
+use skew_image::source::{SourceError, SourceErrors};
+use skew_image::{LayoutError, MissingTools, ProgramError};
 
 /// Why a sweep could not be done.
 #[derive(Debug, thiserror::Error)]

@@ -16,13 +16,13 @@ use super::file_or_tag::FileOrTag;
 use super::machine::Host;
 use super::say::{chain, note};
 use super::state::State;
-use crate::event::Event;
-use crate::host::{Cancel, Lock, LockError};
-use crate::image::REF_NAME;
-use crate::image::registry::{Access, ArtifactPlace, Patience, Put, Registry, RegistryError, Trouble};
-use crate::model::{Digest, DigestBuilder, RemoteImage};
 use crate::record::{Merged, RecordError, Store};
-use crate::spec::Spec;
+use skew_core::event::Event;
+use skew_core::model::{Digest, DigestBuilder, RemoteImage};
+use skew_host::{Cancel, Lock, LockError};
+use skew_image::REF_NAME;
+use skew_image::registry::{Access, ArtifactPlace, Patience, Put, Registry, RegistryError, Trouble};
+use skew_spec::Spec;
 
 /// What evidence in a registry is.
 const MEDIA_TYPE: &str = "application/vnd.skew.evidence.v1+jsonl";

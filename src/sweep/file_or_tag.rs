@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::model::{RemoteAt, RemoteError, RemoteImage};
+use skew_core::model::{RemoteAt, RemoteError, RemoteImage};
 
 /// Where something is kept: a file of this machine, or a tag of a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl std::fmt::Display for FileOrTag {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Digest;
+    use skew_core::model::Digest;
 
     #[test]
     fn places_are_files_or_tags() {

@@ -8,11 +8,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::wanted::{Image, ImageOf, Images};
-use crate::image::REF_NAME;
-use crate::image::registry::{ArtifactPlace, Registry, RegistryError};
-use crate::model::{BuildRecord, Digest, RemoteImage, RoleName, SourceName, Unbuilt, Version, VersionId};
-use crate::source::Resolved;
-use crate::spec::{Overrides, Spec, SpecErrors, SpecSnapshot};
+use skew_core::model::{BuildRecord, Digest, RemoteImage, RoleName, SourceName, Unbuilt, Version, VersionId};
+use skew_image::REF_NAME;
+use skew_image::registry::{ArtifactPlace, Registry, RegistryError};
+use skew_image::source::Resolved;
+use skew_spec::{Overrides, Spec, SpecErrors, SpecSnapshot};
 
 /// Raised when what is written can no longer be read by older ones.
 const FORMAT: u32 = 1;

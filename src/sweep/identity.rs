@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::model::{Attempt, AttemptId, SweepId, SweepRecord};
-use crate::verdict;
+use skew_core::model::{Attempt, AttemptId, SweepId, SweepRecord};
+use skew_core::verdict;
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
@@ -58,7 +58,7 @@ pub fn believed(attempts: Vec<Attempt>, since_ms: u64) -> Vec<Attempt> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Digest;
+    use skew_core::model::Digest;
 
     fn sweep(id: &str, started_ms: u64, ended: bool, command: &str) -> SweepRecord {
         SweepRecord {

@@ -7,8 +7,8 @@ use super::outcome::Outcome;
 use super::perform::sweep_keeping;
 use super::request::Request;
 use super::say::{chain, note};
-use crate::image::registry::Patience;
 use crate::record::Store;
+use skew_image::registry::Patience;
 
 /// Sweeps, with the evidence at a place taken in before, and left there now and then and after, however the sweep ended. Beside what the
 /// sweep came to it tells whether the evidence could be left.

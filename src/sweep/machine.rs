@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::State;
-use crate::deploy::{
+use skew_core::model::RegistryUrl;
+use skew_deploy::{
     Addressing, Backend, Capacity, DeployError, DockerBackend, DockerConfig, ImageRef, ImageSource, KubernetesBackend,
     KubernetesConfig, ProcessBackend, ProcessConfig, Publish, Reach, Subnet,
 };
-use crate::image::{Layout, registry};
-use crate::model::RegistryUrl;
-use crate::spec::{BackendKind, BackendSpec, DockerSpec, KubernetesSpec, Spec};
+use skew_image::{Layout, registry};
+use skew_spec::{BackendKind, BackendSpec, DockerSpec, KubernetesSpec, Spec};
 
 /// What of this machine and this person the backend needs; the command line reads it from its environment.
 #[derive(Debug, Clone)]
@@ -238,7 +238,7 @@ fn remember(path: &Path, spec: &BackendSpec) -> std::io::Result<()> {
         return Ok(());
     }
     all.push(spec.clone());
-    crate::host::write_atomically(path, serde_json::to_string_pretty(&all)?.as_bytes())
+    skew_host::write_atomically(path, serde_json::to_string_pretty(&all)?.as_bytes())
 }
 
 /// `linux/amd64`, as images name it.

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::wanted::{ImageOf, Images, part_versions, versions_of};
-use crate::model::{
+use skew_core::model::{
     Axis, AxisName, CheckAxis, CheckName, Count, Digest, DigestBuilder, Known, Matrix, Member, Party, RoleAxis,
     RoleKind, RoleName, Scope, Strategy, Unbuilt, Version, VersionId,
 };
-use crate::source::Resolved;
-use crate::spec::{Check, CheckHow, Expect, PartVersion, Role, RoleVersion, Selector, Spec};
+use skew_image::source::Resolved;
+use skew_spec::{Check, CheckHow, Expect, PartVersion, Role, RoleVersion, Selector, Spec};
 
 /// Raised when evidence gathered before can no longer be compared with evidence gathered now.
 const EVIDENCE_EPOCH: u32 = 1;
@@ -231,9 +231,9 @@ pub fn known(spec: &Spec, resolved: &Resolved, matrix: &Matrix) -> Vec<Known> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{Overrides, parse};
     use crate::sweep::testing;
     use crate::sweep::wanted::{Image, wanted};
+    use skew_spec::{Overrides, parse};
 
     const SPEC: &str = r#"
         [system]
@@ -276,12 +276,12 @@ mod tests {
 
     fn resolved() -> Resolved {
         let versions = (0u32..).zip(["v1.0.0", "v1.1.0", "v1.2.0"]).map(|(order, label)| Version {
-            source: crate::model::SourceName::new("s").unwrap(),
+            source: skew_core::model::SourceName::new("s").unwrap(),
             ..testing::version(label, order)
         });
         let pin = |(order, label): (u32, &str)| {
             let version = testing::version(label, order);
-            ((crate::model::SourceName::new("s").unwrap(), label.to_owned()), version)
+            ((skew_core::model::SourceName::new("s").unwrap(), label.to_owned()), version)
         };
         let pinned = [(7, "p1"), (8, "p2")].into_iter().map(pin).collect();
         Resolved { versions: versions.collect(), pinned, ..Resolved::default() }

@@ -12,12 +12,12 @@ use super::evidence::Keeper;
 use super::identity::attempt_id;
 use super::room::{Crowded, Room, Ticket};
 use super::stop::{Stage, Stop};
-use crate::deploy::{LogFile, Network};
-use crate::event::Event;
-use crate::model::{Attempt, End, Fault, LogRef, Matrix, NetworkPlan, NodeName, Outcome, SweepId, VerdictKind};
-use crate::plan;
 use crate::record::{Entry, Store};
-use crate::verdict::{self, Decision};
+use skew_core::event::Event;
+use skew_core::model::{Attempt, End, Fault, LogRef, Matrix, NetworkPlan, NodeName, Outcome, SweepId, VerdictKind};
+use skew_core::plan;
+use skew_core::verdict::{self, Decision};
+use skew_deploy::{LogFile, Network};
 
 /// What the loop needs.
 pub(super) struct Loop<'a> {
@@ -283,12 +283,12 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::deploy::{FakeBackend, FakeProcess, FakeProgram};
-    use crate::model::{Digest, Strategy};
-    use crate::source::Resolved;
-    use crate::spec::{Overrides, parse};
     use crate::sweep::wanted::wanted;
     use crate::sweep::{Image, Images, Setting, definitions, matrix, testing};
+    use skew_core::model::{Digest, Strategy};
+    use skew_deploy::{FakeBackend, FakeProcess, FakeProgram};
+    use skew_image::source::Resolved;
+    use skew_spec::{Overrides, parse};
 
     const SPEC: &str = r#"
         [system]
@@ -309,8 +309,8 @@ mod tests {
         let read = |path: &std::path::Path| -> std::io::Result<String> { panic!("{} is read", path.display()) };
         let text = SPEC.replace("NODES", &nodes.to_string());
         let spec = Arc::new(parse(&text, "s.toml".as_ref(), &Overrides::default(), &read).unwrap());
-        let versions = (0u32..10).map(|order| crate::model::Version {
-            source: crate::model::SourceName::new("s").unwrap(),
+        let versions = (0u32..10).map(|order| skew_core::model::Version {
+            source: skew_core::model::SourceName::new("s").unwrap(),
             ..testing::version(&format!("v1.{order}.0"), order)
         });
         let resolved = Resolved { versions: versions.collect(), ..Resolved::default() };

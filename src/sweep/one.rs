@@ -14,12 +14,12 @@ use super::only::closest_name;
 use super::perform::{publish, reap, surveyed};
 use super::survey::{Look, Survey, by_key, survey_unchecked};
 use super::{State, Stop, SweepError};
-use crate::event::Event;
-use crate::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
-use crate::plan;
 use crate::record::{Entry, Store};
-use crate::spec::Spec;
-use crate::verdict;
+use skew_core::event::Event;
+use skew_core::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
+use skew_core::plan;
+use skew_core::verdict;
+use skew_spec::Spec;
 
 /// Which network a person wants.
 #[derive(Debug, Clone)]
@@ -148,7 +148,7 @@ pub async fn one(request: OneRequest<'_>) -> Result<Attempt, SweepError> {
         record_attempt(&mut store, &mut attempt, logs, spec.limits.log_bytes)?;
     }
     let stays =
-        request.mode != Mode::Run && attempt.end == crate::model::End::Completed && !request.stop.is_interrupted();
+        request.mode != Mode::Run && attempt.end == skew_core::model::End::Completed && !request.stop.is_interrupted();
     if let Some(network) = network.filter(|_| !stays) {
         network.close().await?;
     }
@@ -160,7 +160,7 @@ fn choose(request: &OneRequest<'_>, matrix: &Matrix, store: &Store) -> Result<Ne
     match request.choice {
         Choice::Seats(named) => {
             let asked = verdict::decide::<Attempt>(matrix, &[]).asked;
-            let asks = |seats: &[crate::model::Seat]| seated(asked.iter().cloned(), seats);
+            let asks = |seats: &[skew_core::model::Seat]| seated(asked.iter().cloned(), seats);
             Ok(put_together(matrix, named, asks, request.seed.unwrap_or_else(random_seed))?)
         }
         Choice::Id(id) => {

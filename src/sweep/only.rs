@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobMatcher};
 
-use crate::model::{Cell, CellId};
+use skew_core::model::{Cell, CellId};
 
 /// A pattern of cells.
 #[derive(Debug, Clone)]

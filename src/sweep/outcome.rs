@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::ending::{Ending, ending, shard_ending};
 use super::shard::Shard;
-use crate::model::{Attempt, BuildRecord, Cell, Matrix, Overlay, RoleName, SweepRecord, VersionId};
 use crate::record::Store;
-use crate::verdict::Decision;
+use skew_core::model::{Attempt, BuildRecord, Cell, Matrix, Overlay, RoleName, SweepRecord, VersionId};
+use skew_core::verdict::Decision;
 
 /// What a sweep came to.
 pub struct Outcome {

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::thread;
 
 use super::outcome::Outcome;
-use crate::host::{cores, joined};
-use crate::model::{Attempt, Cell, Digest, Overlay, Question, SweepId, SweepRecord};
 use crate::record::{Reader, RecordError, Store};
-use crate::verdict::{self, Decision};
+use skew_core::model::{Attempt, Cell, Digest, Overlay, Question, SweepId, SweepRecord};
+use skew_core::verdict::{self, Decision};
+use skew_host::{cores, joined};
 
 /// The most that is kept of a question, in bytes: a matrix of a thousand versions has a few megabytes.
 const QUESTION: u64 = 16 << 20;

@@ -20,15 +20,15 @@ use super::say::note;
 use super::survey::{Look, Survey, by_key, survey};
 use super::wanted::Images;
 use super::{Stage, State, Stop, SweepError};
-use crate::deploy::Backend;
-use crate::event::Event;
-use crate::image::Layout;
-use crate::image::registry::Patience;
-use crate::model::{BuildRecord, BuildResult, Digest, Question};
 use crate::record::{Entry, Store};
-use crate::source::{self, Resolved};
-use crate::spec::{BackendKind, Spec};
-use crate::verdict;
+use skew_core::event::Event;
+use skew_core::model::{BuildRecord, BuildResult, Digest, Question};
+use skew_core::verdict;
+use skew_deploy::Backend;
+use skew_image::Layout;
+use skew_image::registry::Patience;
+use skew_image::source::{self, Resolved};
+use skew_spec::{BackendKind, Spec};
 
 /// How much memory a node is thought to need when its role says nothing, in bytes.
 const NODE_MEMORY: u64 = 64 << 20;
@@ -173,7 +173,7 @@ pub(super) async fn surveyed(
     stop: &Stop,
     events: &mpsc::Sender<Event>,
 ) -> Result<Survey, SweepError> {
-    let far = |source: &crate::spec::Source| source.repository.contains("://");
+    let far = |source: &skew_spec::Source| source.repository.contains("://");
     if !look.offline && look.spec.sources.values().any(far) {
         note(events, "asking the sources for versions".to_owned());
     }

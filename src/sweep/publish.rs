@@ -10,12 +10,12 @@ use super::machine::Host;
 use super::say::chain;
 use super::survey::Survey;
 use super::wanted::{ImageOf, Images};
-use crate::event::{Event, PushEnd};
-use crate::host::Cancel;
-use crate::image::registry::{Access, Patience, Pushed, Registry, RegistryError, Trouble};
-use crate::image::{Built, Layout};
-use crate::model::{Digest, RegistryUrl, RemoteAt, RemoteImage, Unbuilt};
-use crate::spec::Spec;
+use skew_core::event::{Event, PushEnd};
+use skew_core::model::{Digest, RegistryUrl, RemoteAt, RemoteImage, Unbuilt};
+use skew_host::Cancel;
+use skew_image::registry::{Access, Patience, Pushed, Registry, RegistryError, Trouble};
+use skew_image::{Built, Layout};
+use skew_spec::Spec;
 
 /// Images that are pushed at once.
 const AT_ONCE: usize = 8;

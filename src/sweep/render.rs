@@ -8,11 +8,11 @@ use super::by_hand::{SeatError, put_together};
 use super::machine::{Pulls, VOLUME};
 use super::matrix::{Setting, matrix};
 use super::wanted::Images;
-use crate::deploy::{Place, RenderNode, RenderRequest, Rendered, render, service_name};
-use crate::model::{Count, NodeName, RoleKind, VersionId};
 use crate::scenario::{self, starts};
-use crate::source::Resolved;
-use crate::spec::Spec;
+use skew_core::model::{Count, NodeName, RoleKind, VersionId};
+use skew_deploy::{Place, RenderNode, RenderRequest, Rendered, render, service_name};
+use skew_image::source::Resolved;
+use skew_spec::Spec;
 
 /// What is written down.
 #[derive(Debug, Clone)]

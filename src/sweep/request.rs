@@ -11,11 +11,11 @@ use super::matrix::Setting;
 use super::only::{CellPattern, select};
 use super::shard::Shard;
 use super::{State, Stop, SweepError};
-use crate::event::Event;
-use crate::model::{Attempt, Matrix, Strategy, SweepRecord};
-use crate::source::Resolved;
-use crate::spec::Spec;
-use crate::verdict;
+use skew_core::event::Event;
+use skew_core::model::{Attempt, Matrix, Strategy, SweepRecord};
+use skew_core::verdict;
+use skew_image::source::Resolved;
+use skew_spec::Spec;
 
 /// How a sweep is done.
 #[derive(Debug, Clone, Default)]

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc;
 
-use crate::event::Event;
+use skew_core::event::Event;
 
 /// Says something that is no event of its own.
 pub(super) fn note(events: &mpsc::Sender<Event>, text: String) {

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::{Attempt, Digest, DigestBuilder, Matrix, NetworkPlan};
-use crate::plan;
-use crate::verdict;
+use skew_core::model::{Attempt, Digest, DigestBuilder, Matrix, NetworkPlan};
+use skew_core::plan;
+use skew_core::verdict;
 
 /// One of several parts, written `m/n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +64,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::model::{CheckAxis, CheckName, Scope, Strategy};
     use crate::sweep::testing;
+    use skew_core::model::{CheckAxis, CheckName, Scope, Strategy};
 
     #[test]
     fn shards_are_written_as_fractions() {

@@ -10,10 +10,10 @@ use super::machine::cluster_of;
 use super::request::Options;
 use super::shard::Shard;
 use super::{FileOrTag, Frozen, Host, State, SubmitError, SweepError};
-use crate::deploy::Jobs;
-use crate::host::write_atomically;
-use crate::model::{DigestBuilder, RemoteAt, RemoteImage, Strategy};
-use crate::spec::{BackendSpec, RegistrySpec, Spec};
+use skew_core::model::{DigestBuilder, RemoteAt, RemoteImage, Strategy};
+use skew_deploy::Jobs;
+use skew_host::write_atomically;
+use skew_spec::{BackendSpec, RegistrySpec, Spec};
 
 /// Raised when what is kept about submissions can no longer be read by older ones.
 const FORMAT: u32 = 1;

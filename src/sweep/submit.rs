@@ -24,12 +24,12 @@ use super::say::{chain, note};
 use super::stop::Stage;
 use super::submission::{Submission, SubmitOptions, here};
 use super::{FileOrTag, Frozen, SubmitError, SweepError};
-use crate::deploy::{JobEnd, JobEvent, JobRequest, Jobs};
-use crate::event::Event;
-use crate::image::registry::{Access, Patience, Registry, RegistryError, pull_config};
-use crate::image::{Layout, program_image};
-use crate::model::{Attempt, RemoteAt};
 use crate::record::Store;
+use skew_core::event::Event;
+use skew_core::model::{Attempt, RemoteAt};
+use skew_deploy::{JobEnd, JobEvent, JobRequest, Jobs};
+use skew_image::registry::{Access, Patience, Registry, RegistryError, pull_config};
+use skew_image::{Layout, program_image};
 
 /// A submission that is begun or picked up.
 pub struct Submitting<'a> {

@@ -8,10 +8,10 @@ use super::machine::Host;
 use super::say::chain;
 use super::state::State;
 use super::wanted::{Image, Images, Wanted, wanted};
-use crate::image::{Builder, Input, Layout, MissingTools};
-use crate::model::{BuildRecord, BuildResult, Digest, Unbuilt};
-use crate::source::{self, Facts, Repository, Resolved};
-use crate::spec::Spec;
+use skew_core::model::{BuildRecord, BuildResult, Digest, Unbuilt};
+use skew_image::source::{self, Facts, Repository, Resolved};
+use skew_image::{Builder, Input, Layout, MissingTools};
+use skew_spec::Spec;
 
 /// What is known before anything is built.
 pub struct Survey {

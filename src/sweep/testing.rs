@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{
+use skew_core::model::{
     Bounds, CommitId, Count, Digest, Matrix, Member, Party, RoleAxis, RoleKind, RoleName, SourceName, Strategy,
     Version, VersionId,
 };

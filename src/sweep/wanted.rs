@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Digest, PartName, RoleName, Unbuilt, Version, VersionId};
-use crate::source::Resolved;
-use crate::spec::{Part, PartVersion, Recipe, Role, RoleVersion, Spec};
+use skew_core::model::{Digest, PartName, RoleName, Unbuilt, Version, VersionId};
+use skew_image::source::Resolved;
+use skew_spec::{Part, PartVersion, Recipe, Role, RoleVersion, Spec};
 
 /// Whose image it is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

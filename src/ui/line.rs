@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::event::{BuildEnd, Event, PushEnd};
-use crate::model::{NetworkPlan, Reason, VerdictKind};
+use skew_core::event::{BuildEnd, Event, PushEnd};
+use skew_core::model::{NetworkPlan, Reason, VerdictKind};
 
 /// The longest text from outside that is shown in one line, in characters.
 pub(super) const LONGEST: usize = 300;
@@ -137,7 +137,7 @@ pub fn time(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RoleName, SweepId, VersionId};
+    use skew_core::model::{RoleName, SweepId, VersionId};
 
     fn check(event: &Event, plain: Option<&str>, verbose: Option<&str>) {
         assert_eq!(line(event, false).as_deref(), plain);

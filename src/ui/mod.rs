@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use crate::event::Event;
+use skew_core::event::Event;
 
 pub use line::{escape, line, reason, seats, time};
 

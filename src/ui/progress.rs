@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::line::{LONGEST, escape, line, reason, seats};
-use crate::event::Event;
-use crate::model::{RoleName, VerdictKind, VersionId};
+use skew_core::event::Event;
+use skew_core::model::{RoleName, VerdictKind, VersionId};
 
 /// How often spinners turn.
 const TICK: Duration = Duration::from_millis(120);

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use super::needs::{Site, site, skipped};
+use skew_testing::needs::{Site, site, skipped};
 
 /// A backend that is really there.
 pub struct Ground {
@@ -133,7 +133,7 @@ fn namespaces(kubeconfig: &Path, state: &Path) -> Vec<String> {
     let lines = journal.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     let sweeps: Vec<String> =
         lines.filter_map(|line| line["entry"]["sweep"]["id"].as_str().map(str::to_owned)).collect();
-    skew::host::choose_tls();
+    skew_host::choose_tls();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let file = Kubeconfig::read_from(kubeconfig).expect("a kubeconfig");

@@ -7,31 +7,13 @@ pub mod faults;
 pub mod gate;
 pub mod github;
 pub mod ground;
-pub mod needs;
 pub mod registry;
 pub mod results;
 pub mod tiny;
 pub mod tokens;
-pub mod wait;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-
-/// This program again, to run one of its own tests; `module` is the `module_path!()` of where that one is.
-pub fn test_alone(module: &str, test: &str) -> Command {
-    let (_program, module) = module.split_once("::").expect("a module of a test program");
-    let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--exact", &format!("{module}::{test}"), "--nocapture"]);
-    command
-}
-
-/// Where the scripts beside the tests keep what they fetched or built, by name.
-pub fn kept(name: &str) -> PathBuf {
-    let set = |name| std::env::var_os(name).map(PathBuf::from);
-    let home = || Some(set("HOME")?.join(".cache"));
-    let cache = set("SKEW_TEST_CACHE").or_else(|| Some(set("XDG_CACHE_HOME").or_else(home)?.join("skew-tests")));
-    cache.unwrap_or_default().join(name)
-}
 
 /// A temporary directory in which nothing of the person's environment is seen.
 pub struct Place {

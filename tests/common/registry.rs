@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::needs::lacks;
 use super::tokens::Tokens;
+use skew_testing::needs::lacks;
 
 /// The name and password of [`Registry::locked`].
 pub const USER: (&str, &str) = ("skew", "hunter2-not-so-secret");

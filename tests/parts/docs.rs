@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use skew::spec::{self, Overrides};
+use skew_spec::Overrides;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -50,7 +50,7 @@ fn links_lead_somewhere() {
 fn the_spec_in_the_readme_is_a_spec() {
     let blocks = blocks(&read(&root().join("README.md")), "toml");
     assert_eq!(blocks.len(), 1);
-    let spec = spec::parse(&blocks[0], &root().join("skew.toml"), &Overrides::default(), &|path| {
+    let spec = skew_spec::parse(&blocks[0], &root().join("skew.toml"), &Overrides::default(), &|path| {
         std::fs::read_to_string(path)
     });
     let spec = spec.unwrap_or_else(|errors| panic!("{errors}"));
@@ -77,7 +77,7 @@ fn the_specs_shipped_with_the_project_are_specs() {
     let mut count = 0;
     for entry in std::fs::read_dir(root().join("matrix")).expect("matrix/") {
         let path = entry.expect("an entry").path();
-        spec::load(&path, &Overrides::default()).unwrap_or_else(|errors| panic!("{}:\n{errors}", path.display()));
+        skew_spec::load(&path, &Overrides::default()).unwrap_or_else(|errors| panic!("{}:\n{errors}", path.display()));
         count += 1;
     }
     assert!(count >= 2);

@@ -20,14 +20,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use skew::model::{
+use skew::record::Entry;
+use skew_core::model::{
     Attempt, AttemptId, Axis, AxisName, AxisPoint, Bounds, BuildRecord, BuildResult, Cell, CheckAxis, CheckName,
     CommitId, Count, Digest, End, Excerpt, Exit, Fault, Known, LogRef, Matrix, Member, Moment, NetworkId, NetworkPlan,
     NodeName, Observation, Outcome, Party, Question, Reason, RoleAxis, RoleKind, RoleName, Scope, Seat, SourceName,
     Strategy, SweepId, SweepRecord, Unbuilt, Version, VersionId,
 };
-use skew::record::Entry;
-use skew::spec::{Overrides, Spec, load};
+use skew_spec::{Overrides, Spec, load};
 
 use crate::common::tiny::Tiny;
 use crate::report_sample;
@@ -119,10 +119,10 @@ fn a_recorded_sweep_is_still_evidence() {
 #[test]
 fn a_report_with_every_verdict_reads_alike() {
     let model = report_sample::sample().model();
-    let found = settled(&skew::report::json(&model));
+    let found = settled(&skew_report::json(&model));
     assert_golden("sample.json", &found);
-    let read = skew::report::read(golden("sample.json", "").as_bytes()).unwrap();
-    assert_eq!(skew::report::json(&read), found);
+    let read = skew_report::read(golden("sample.json", "").as_bytes()).unwrap();
+    assert_eq!(skew_report::json(&read), found);
 }
 
 #[test]
@@ -142,11 +142,16 @@ fn every_kind_of_entry_reads_alike() {
 #[test]
 fn digests_are_those_of_then() {
     let mut found = String::new();
-    let files = ["tests/spec_valid/matrix/full.toml", "matrix/ledger.toml", "matrix/redis.toml", "matrix/skew.toml"];
+    let files = [
+        "crates/skew-spec/tests/spec_valid/matrix/full.toml",
+        "matrix/ledger.toml",
+        "matrix/redis.toml",
+        "matrix/skew.toml",
+    ];
     for file in files {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let spec = match file {
-            "tests/spec_valid/matrix/full.toml" => full(&path),
+            "crates/skew-spec/tests/spec_valid/matrix/full.toml" => full(&path),
             _ => load(&path, &Overrides::default()).unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))),
         };
         add_digests(&mut found, file, &spec);
@@ -177,7 +182,7 @@ fn full(path: &Path) -> Spec {
             _ => Ok(String::new()),
         }
     };
-    skew::spec::parse(&text, Path::new("matrix/full.toml"), &Overrides::default(), &read)
+    skew_spec::parse(&text, Path::new("matrix/full.toml"), &Overrides::default(), &read)
         .unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)))
 }
 

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 
 use regex::Regex;
 
-use crate::common::needs::lacks;
 use crate::common::{Place, Ran};
+use skew_testing::needs::lacks;
 
 /// What the guide has its reader do.
 #[derive(Debug, PartialEq)]

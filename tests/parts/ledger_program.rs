@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 
-use skew::model::{Cell, Digest};
-use skew::verdict::Truth;
+use skew::demo::{Truth, replay};
+use skew_core::model::{Cell, Digest};
 use tempfile::TempDir;
 
 const TRUTH: &str = include_str!("../../examples/ledger/truth.toml");
@@ -57,7 +57,7 @@ impl Programs {
         lock.lock().expect("the lock");
         let scratch = fresh();
         let repository = scratch.path().join("ledger");
-        skew::source::replay(&repository).expect("the history replays");
+        replay(&repository).expect("the history replays");
         let git = |arguments: &[&str]| {
             let mut git = Command::new("git");
             output(git.args(arguments).current_dir(&repository))

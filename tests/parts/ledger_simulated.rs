@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skew::model::*;
-use skew::plan::{self, Capacity};
-use skew::verdict::{self, Truth};
+use skew::demo::Truth;
+use skew_core::model::*;
+use skew_core::plan::{self, Capacity};
+use skew_core::verdict;
 
 const TRUTH: &str = include_str!("../../examples/ledger/truth.toml");
 

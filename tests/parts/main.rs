@@ -6,23 +6,15 @@ mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod docs;
-#[path = "../fake_node/mod.rs"]
+#[path = "../../crates/skew-deploy/tests/fake_node/mod.rs"]
 mod fake_node;
 mod flows;
 mod golden;
 mod guide;
-mod image;
-mod image_tools;
+mod house;
 mod ledger_program;
 mod ledger_simulated;
-mod outputs;
 mod record;
-#[path = "../repo/mod.rs"]
-mod repo;
-mod report;
-#[path = "../report_sample/mod.rs"]
+#[path = "../../crates/skew-report/tests/sample/mod.rs"]
 mod report_sample;
 mod scenario;
-mod simulation;
-mod source;
-mod spec_errors;

@@ -6,11 +6,11 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use skew::model::{
+use skew::record::{Entry, Merged, Notice, Reader, RecordError, Store};
+use skew_core::model::{
     Attempt, AttemptId, AxisPoint, BuildRecord, BuildResult, CommitId, Digest, End, LogRef, NetworkId, NetworkPlan,
     NodeName, Observation, Outcome, Reason, RoleName, SweepId, SweepRecord, VersionId,
 };
-use skew::record::{Entry, Merged, Notice, Reader, RecordError, Store};
 use tempfile::TempDir;
 
 fn attempt(n: u64) -> Attempt {
@@ -499,7 +499,7 @@ fn a_killed_writer_loses_nothing_that_it_reported() {
     let dir = tempfile::tempdir().unwrap();
     let mut reported = 0;
     for round in 0..12 {
-        let mut child = crate::common::test_alone(module_path!(), "writer_to_be_killed")
+        let mut child = skew_testing::test_alone(module_path!(), "writer_to_be_killed")
             .env(WRITER, dir.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

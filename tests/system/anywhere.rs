@@ -12,7 +12,7 @@ use common::Place;
 use common::demo::Demo;
 use common::ground::{Ground, cluster, docker};
 use common::results::{results, verdicts};
-use common::wait::{Said, wait};
+use skew_testing::wait::{Said, wait};
 
 fn sweep(place: &Place, ground: &Ground) -> BTreeMap<String, String> {
     // One whose notary is broken, one whose nodes are flaky, two that interfere, and a good one.

@@ -15,7 +15,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::needs::skipped;
+use skew_testing::needs::skipped;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -127,7 +127,7 @@ impl Browser {
     async fn driver(&self, command: &str, body: &Value) -> Value {
         let session = self.client.session_id().await.unwrap().unwrap();
         let url = format!("{}/session/{session}/{command}", self.url);
-        skew::host::choose_tls();
+        skew_host::choose_tls();
         let answer = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
         let mut answer: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
         assert!(answer["value"]["error"].is_null(), "{command}: {answer}");

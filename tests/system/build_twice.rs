@@ -3,9 +3,9 @@
 
 use std::process::Command;
 
-use crate::common::needs::skipped;
 use crate::common::{Place, Ran};
 use crate::fake_node;
+use skew_testing::needs::skipped;
 
 const SPEC: &str = r#"
 [system]

@@ -1,9 +1,9 @@
 //! Recipes whose images others build: a Dockerfile by a real Docker, a flake by a real Nix.
 
-use crate::common::needs::{lacks, lacks_docker, site};
-use crate::common::wait::wait;
 use crate::fake_node;
 use crate::repo;
+use skew_testing::needs::{lacks, lacks_docker, site};
+use skew_testing::wait::wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use repo::{Repo, spec, tagged};
-use skew::deploy::{
+use skew_core::model::{AttemptId, Digest, NodeName, RemoteAt, RoleName, SweepId};
+use skew_deploy::{
     Backend, DockerBackend, DockerConfig, ImageRef, ImageSource, KubernetesBackend, KubernetesConfig, Launch,
     LaunchFile, NodeEvent, Reach, Subnet,
 };
-use skew::host::Cancel;
-use skew::image::registry::{Access, Patience, Registry};
-use skew::image::{BuildError, Builder, Built, Input, Layout, Need, Site, checkout};
-use skew::model::{AttemptId, Digest, NodeName, RemoteAt, RoleName, SweepId};
-use skew::source::{Options, Resolved, resolve};
-use skew::spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind, Resources, Stop};
+use skew_host::Cancel;
+use skew_image::registry::{Access, Patience, Registry};
+use skew_image::source::{Options, Resolved, resolve};
+use skew_image::{BuildError, Builder, Built, Input, Layout, Need, Site, checkout};
+use skew_spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind, Resources, Stop};
 
 /// What Nix needs where there is no daemon and nothing can be fetched.
 const NIX: &str = "experimental-features = nix-command flakes\nsandbox = false\nbuild-users-group =\nsubstituters =\n";
@@ -335,17 +335,17 @@ async fn run(backend: &dyn Backend, images: &[ImageRef]) {
     backend.ensure_images(images).await.unwrap();
     let (events, mut heard) = tokio::sync::mpsc::channel(64);
     let role = RoleName::new("a").unwrap();
-    let node = |(n, image): (usize, &ImageRef)| skew::deploy::NodeRequest {
+    let node = |(n, image): (usize, &ImageRef)| skew_deploy::NodeRequest {
         name: NodeName::of(&role, n),
         role: role.clone(),
-        version: skew::model::VersionId::new("v1"),
+        version: skew_core::model::VersionId::new("v1"),
         image: Some(image.clone()),
         parts: Vec::new(),
         ports: BTreeMap::new(),
         resources: Resources::default(),
         stop: Stop { signal: 15, grace: Duration::from_secs(5) },
     };
-    let request = skew::deploy::OpenRequest {
+    let request = skew_deploy::OpenRequest {
         id: AttemptId(format!("recipes-{}", std::process::id())),
         sweep: SweepId("sweep".to_owned()),
         nodes: images.iter().enumerate().map(node).collect(),

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::tiny::{THREE, Tiny, ids, nothing_is_left, seated, verdicts};
-use common::wait::Said;
+use skew_testing::wait::Said;
 
 #[test]
 fn the_first_signal_finishes_what_runs_and_the_same_command_resumes() {

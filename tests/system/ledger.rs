@@ -4,7 +4,7 @@ use crate::common::Place;
 use crate::common::demo::Demo;
 use crate::report_sample::golden;
 
-use skew::report::{Finding, Model, Word};
+use skew_report::{Finding, Model, Word};
 
 /// The six sweeps share images, never the evidence. Those with one job mostly wait, so those with four run beside them.
 #[test]
@@ -39,7 +39,7 @@ fn finds_the_truth(place: &Place, strategy: &str, jobs: &str) {
 /// The page in the repository is of such a sweep: it says the same, but for what the seed decides.
 fn says_what_the_golden_page_says(place: &Place) {
     let results = std::fs::read(place.join("reports/ledger/results.json")).expect("the demo wrote a report");
-    let (now, golden) = (skew::report::read(&results).expect("a report"), golden());
+    let (now, golden) = (skew_report::read(&results).expect("a report"), golden());
     assert_eq!(now.windows, golden.windows);
     let certain = |model: &Model| -> Vec<Finding> {
         let by_seed = |finding: &&Finding| matches!(finding.verdict, Word::Interference | Word::Flaky);

@@ -7,9 +7,8 @@ mod browser;
 mod build_twice;
 #[path = "../common/mod.rs"]
 mod common;
-mod deploy;
 mod edits;
-#[path = "../fake_node/mod.rs"]
+#[path = "../../crates/skew-deploy/tests/fake_node/mod.rs"]
 mod fake_node;
 mod image_recipes;
 mod interrupt;
@@ -18,10 +17,10 @@ mod nights;
 mod redis;
 mod registry;
 mod registry_faults;
-#[path = "../repo/mod.rs"]
+#[path = "../../crates/skew-image/tests/repo/mod.rs"]
 mod repo;
 mod report_browser;
-#[path = "../report_sample/mod.rs"]
+#[path = "../../crates/skew-report/tests/sample/mod.rs"]
 mod report_sample;
 mod submit;
 mod sweep;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::ground::Ground;
-use common::kept;
-use common::needs::skipped;
 use common::results;
-use skew::model::{Attempt, Reason};
 use skew::record::Reader;
+use skew_core::model::{Attempt, Reason};
+use skew_testing::kept;
+use skew_testing::needs::skipped;
 
 const SPEC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/matrix/redis.toml");
 

@@ -8,8 +8,8 @@ use std::process::Stdio;
 use common::Ran;
 use common::registry::{Registry, USER, docker_config, missing};
 use common::tiny::{THREE, Tiny, nothing_is_left, verdicts};
-use skew::image::registry::{Access, Patience, Registry as Client};
-use skew::model::{Digest, RemoteAt};
+use skew_core::model::{Digest, RemoteAt};
+use skew_image::registry::{Access, Patience, Registry as Client};
 
 /// `HEAD`s, and everything that is no question about what there is.
 fn counted(requests: &[(String, u16)]) -> (usize, Vec<&str>) {
@@ -213,7 +213,7 @@ fn an_image_that_exists_already_is_taken_as_it_is() {
     // What a tag means is remembered, and found out again: when it means something else, that is another image.
     let digest = pushed.lines().next().and_then(|line| line.rsplit_once('@')).expect("a digest").1;
     let (_, newest) = pushed.lines().last().and_then(|line| line.rsplit_once('@')).expect("a digest");
-    let layout = skew::image::Layout::open(&tiny.place.join(".skew/layout")).expect("a layout");
+    let layout = skew_image::Layout::open(&tiny.place.join(".skew/layout")).expect("a layout");
     let access = Access { docker_config: None, insecure: false, patience: Patience::SHORT };
     let client = Client::new(&registry.host(), access).expect("a client");
     let label = RemoteAt::Tag("v1.0.0".to_owned());

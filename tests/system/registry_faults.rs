@@ -8,16 +8,15 @@ use std::time::{Duration, Instant};
 use common::faults::{Fault, Proxy};
 use common::registry::{Registry, USER, docker_config, missing};
 use common::tiny::Tiny;
-use common::wait::wait;
-use skew::image::Layout;
-use skew::image::registry::{Access, Patience, Pushed, Registry as Client, RegistryError};
-use skew::model::{Digest, RemoteAt};
+use skew_core::model::{Digest, RemoteAt};
+use skew_host::http::RetryPolicy;
+use skew_image::Layout;
+use skew_image::registry::{Access, Patience, Pushed, Registry as Client, RegistryError};
+use skew_testing::wait::wait;
 
 /// Enough to see what happens, and to be seen to end.
 const PATIENCE: Patience = Patience {
-    tries: 3,
-    first: Duration::from_millis(20),
-    longest: Duration::from_secs(3),
+    retry: RetryPolicy { tries: 3, first: Duration::from_millis(20), longest: Duration::from_secs(3) },
     answer: Duration::from_secs(2),
 };
 

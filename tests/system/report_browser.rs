@@ -4,9 +4,9 @@
 //! Needs `chromium` and `chromedriver`; where they are missing it is skipped, aloud, and fails in CI.
 
 use crate::browser::Browser;
-use crate::common::kept;
-use crate::common::needs::skipped;
 use crate::report_sample;
+use skew_testing::kept;
+use skew_testing::needs::skipped;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,8 +14,8 @@ use std::path::PathBuf;
 use fantoccini::key::Key;
 use report_sample::{empty, sample};
 use serde_json::{Value, json};
-use skew::model::{Counts, Overlay, Party, VerdictKind, VersionId};
-use skew::report::{Model, html};
+use skew_core::model::{Counts, Overlay, Party, VerdictKind, VersionId};
+use skew_report::{Model, html};
 use tempfile::TempDir;
 
 fn page(model: &Model) -> (TempDir, PathBuf) {
@@ -296,7 +296,7 @@ async fn check_filters(browser: &Browser, model: &Model, address: &str) {
     assert_eq!(browser.run("return location.hash").await, json!("#show=fail"));
     let newest = format!("v1.{}.0", model.versions.len() - 1);
     let of_newest =
-        |cell: &&skew::report::CellModel| cell.parties.iter().any(|party| party.ends_with(&format!("@{newest}")));
+        |cell: &&skew_report::CellModel| cell.parties.iter().any(|party| party.ends_with(&format!("@{newest}")));
     let both = model.cells().filter(of_newest).filter(|cell| cell.verdict.text() == "fail").count();
     let find = browser.client.find(fantoccini::Locator::Css("input[name=find]")).await.unwrap();
     find.send_keys(&newest).await.unwrap();

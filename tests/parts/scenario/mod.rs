@@ -5,7 +5,7 @@ mod stage;
 
 use std::time::{Duration, Instant};
 
-use skew::model::{End, Fault};
+use skew_core::model::{End, Fault};
 use stage::Stage;
 
 /// A role that serves, refuses lines with `v3` when it is `v1`, and is ready when its port is.

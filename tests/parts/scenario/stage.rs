@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
-use skew::deploy::{Addressing, ProcessBackend};
-use skew::model::{
+use skew::scenario::{Images, Ran, Run};
+use skew_core::model::{
     AttemptId, Cell, CommitId, Digest, NetworkId, NetworkPlan, NodeName, Party, Reason, RoleName, Seat, SourceName,
     SweepId, Version, VersionId,
 };
-use skew::scenario::{Images, Ran, Run};
-use skew::spec::{Overrides, Spec};
+use skew_deploy::{Addressing, ProcessBackend};
+use skew_spec::{Overrides, Spec};
 use tokio::sync::watch;
 
 use super::fake_node;
@@ -107,7 +107,7 @@ pub fn spec(text: &str) -> Spec {
     let tail = if text.contains("[[check]]") { "" } else { TAIL };
     let whole = format!("{HEAD}{text}{tail}");
     let read = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
-    match skew::spec::parse(&whole, Path::new("skew.toml"), &Overrides::default(), &read) {
+    match skew_spec::parse(&whole, Path::new("skew.toml"), &Overrides::default(), &read) {
         Ok(spec) => spec,
         Err(errors) => panic!("{}", errors.render(false, 120)),
     }
@@ -156,8 +156,11 @@ impl Shown {
         let mut lines: Vec<String> = observations
             .map(|o| {
                 let via: String = o.via.iter().map(|node| format!(" via {node}")).collect();
-                let by =
-                    if o.result == skew::model::Outcome::Blocked { format!(" by {}", o.detail) } else { String::new() };
+                let by = if o.result == skew_core::model::Outcome::Blocked {
+                    format!(" by {}", o.detail)
+                } else {
+                    String::new()
+                };
                 let to = if o.to.is_some() { format!(">{}", name(&o.to)) } else { String::new() };
                 format!("{}{to}{via} {}{by}", name(&o.from), o.result)
             })
@@ -169,7 +172,7 @@ impl Shown {
     /// The detail of the only observation of a check that is not ok.
     pub fn detail(&self, check: &str) -> &str {
         let bad = self.ran.observations.iter().filter(|o| o.check.as_str() == check);
-        let bad: Vec<_> = bad.filter(|o| o.result != skew::model::Outcome::Ok).collect();
+        let bad: Vec<_> = bad.filter(|o| o.result != skew_core::model::Outcome::Ok).collect();
         assert_eq!(bad.len(), 1, "{bad:#?}");
         &bad[0].detail
     }
@@ -179,7 +182,7 @@ impl Shown {
     }
 
     pub fn completed(&self) -> &Self {
-        assert_eq!(self.ran.end, skew::model::End::Completed);
+        assert_eq!(self.ran.end, skew_core::model::End::Completed);
         self
     }
 }

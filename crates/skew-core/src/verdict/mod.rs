@@ -1,0 +1,26 @@
+//! Observations → evidence → verdicts, by the rules of evidence in `docs/evidence.md`.
+//!
+//! Pure: no I/O, no clock; the verdict does not depend on the order of the evidence.
+
+mod broken;
+mod counts;
+mod decide;
+mod evidence;
+mod flaking;
+mod hunt;
+mod judge;
+mod judging;
+mod reach;
+mod state;
+mod stats;
+mod together;
+mod universe;
+
+pub use decide::{Decision, carry_over, decide, overlay};
+pub use evidence::{Clause, Evidence, Isolation, Seating, Tally, Trial};
+pub use hunt::Third;
+pub use judge::Judgement;
+pub use reach::{Bad, Reach, Search, Unreachable};
+pub use state::{BUILDS, Incident, Need, State};
+pub use stats::{excluded_rate, interval};
+pub use universe::{CheckIx, Composition, Key, Part, PartyInfo, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};

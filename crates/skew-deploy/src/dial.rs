@@ -1,0 +1,109 @@
+//! A host name may have several addresses, of which only some lead anywhere.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::net::TcpStream;
+
+use skew_core::model::PortName;
+
+/// How long one address is tried alone: who is silent does not keep the next one waiting.
+const HEAD_START: Duration = Duration::from_millis(250);
+
+/// What came of each address when none worked.
+pub type Each<A> = Vec<(A, io::Error)>;
+
+/// Tries addresses in their order, and gives the first that works.
+///
+/// # Errors
+/// What came of each, when none worked or the time was over.
+pub async fn first<A: Copy>(
+    all: &[A],
+    within: Duration,
+    attempt: impl AsyncFn(A) -> io::Result<()>,
+) -> Result<A, Each<A>> {
+    let mut errors: Vec<Option<io::Error>> = all.iter().map(|_| None).collect();
+    let attempt = &attempt;
+    let found = async {
+        let mut tries = FuturesUnordered::new();
+        let mut waiting = all.iter().copied().enumerate();
+        loop {
+            if let Some((n, address)) = waiting.next() {
+                tries.push(async move { (n, attempt(address).await) });
+            }
+            tokio::select! {
+                biased;
+                Some((n, tried)) = tries.next() => match tried {
+                    Ok(()) => return Some(all[n]),
+                    Err(error) => errors[n] = Some(error),
+                },
+                () = tokio::time::sleep(HEAD_START), if waiting.len() > 0 => {}
+                else => return None,
+            }
+        }
+    };
+    if let Ok(Some(address)) = tokio::time::timeout(within, found).await {
+        return Ok(address);
+    }
+    let silence = || io::Error::new(io::ErrorKind::TimedOut, "neither accepts nor refuses");
+    Err(all.iter().zip(errors).map(|(address, error)| (*address, error.unwrap_or_else(silence))).collect())
+}
+
+/// Connects to an address and lets go of it again.
+///
+/// # Errors
+/// When nobody accepts.
+pub(super) async fn touch(at: SocketAddr) -> io::Result<()> {
+    TcpStream::connect(at).await.map(drop)
+}
+
+/// Connects to a node's port, at the first of its addresses that accepts, and lets go of it again.
+///
+/// # Errors
+/// What came of each address, in words.
+pub(super) async fn connect(port: &PortName, all: &[SocketAddr], within: Duration) -> Result<(), String> {
+    let each = match first(all, within, touch).await {
+        Ok(_) => return Ok(()),
+        Err(each) => each,
+    };
+    let each: Vec<String> = each.into_iter().map(|(at, why)| format!("port {port} ({at}): {why}")).collect();
+    Err(each.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What nobody waits for in a test that passes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    async fn tried(at: &str, within: Duration) -> Result<usize, Vec<String>> {
+        let kinds: Vec<(usize, char)> = at.chars().enumerate().collect();
+        let attempt = async |(_, kind)| match kind {
+            'y' => Ok(()),
+            'n' => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            _ => std::future::pending().await,
+        };
+        let told = |each: Each<(usize, char)>| each.into_iter().map(|((n, _), why)| format!("{n}: {why}")).collect();
+        first(&kinds, within, attempt).await.map(|(n, _)| n).map_err(told)
+    }
+
+    #[tokio::test]
+    async fn the_first_that_works_is_taken() {
+        for (at, want) in [("y", 0), ("yy", 0), ("ny", 1), ("nny", 2), ("-y", 1), ("n-y", 2), ("-n-y", 3)] {
+            assert_eq!(tried(at, PATIENCE).await, Ok(want), "{at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_of_each_is_told() {
+        assert_eq!(tried("", PATIENCE).await, Err(Vec::new()));
+        let (refused, silent) = ("connection refused", "neither accepts nor refuses");
+        assert_eq!(tried("nn", PATIENCE).await, Err(vec![format!("0: {refused}"), format!("1: {refused}")]));
+        let told = tried("-n", HEAD_START * 4).await;
+        assert_eq!(told, Err(vec![format!("0: {silent}"), format!("1: {refused}")]));
+    }
+}

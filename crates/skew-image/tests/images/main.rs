@@ -1,0 +1,7 @@
+//! From real repositories, by the real `git`, to images.
+
+mod image;
+#[path = "../repo/mod.rs"]
+mod repo;
+mod source;
+mod tools;
