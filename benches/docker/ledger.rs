@@ -23,7 +23,7 @@ const VERSION: &str = "v1.12.0";
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long so many containers take until every one listens, and until nothing is left of them.
-pub async fn up_and_down(dir: &Path, containers: usize) -> (Duration, Duration) {
+pub(crate) async fn up_and_down(dir: &Path, containers: usize) -> (Duration, Duration) {
     std::fs::create_dir_all(dir).expect("a directory");
     let (layout, image) = image::build(dir, VERSION, &[("ledger", program(dir))]);
     let images = ImageSource::Layout(Arc::new(move |image, out| {

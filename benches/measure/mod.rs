@@ -7,36 +7,36 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// The numbers of the command line; Cargo passes `--bench` beside them.
-pub fn numbers() -> impl Iterator<Item = usize> {
+pub(crate) fn numbers() -> impl Iterator<Item = usize> {
     std::env::args().skip(1).filter_map(|arg| arg.parse().ok())
 }
 
 /// How many rounds are wanted.
-pub fn rounds(unless_told: usize) -> usize {
+pub(crate) fn rounds(unless_told: usize) -> usize {
     numbers().next().unwrap_or(unless_told).max(1)
 }
 
 /// The middle one; of an even number the later.
-pub fn median(times: &[Duration]) -> Duration {
+pub(crate) fn median(times: &[Duration]) -> Duration {
     let mut times = times.to_vec();
     times.sort_unstable();
     times[times.len() / 2]
 }
 
 /// How much of the other's time something takes.
-pub fn ratio(one: Duration, other: Duration) -> f64 {
+pub(crate) fn ratio(one: Duration, other: Duration) -> f64 {
     one.as_secs_f64() / other.as_secs_f64()
 }
 
 /// What one adds to the other of the same round, in milliseconds: the middle one. A machine with other work on it is
 /// slower in one round than in the next, and for both.
-pub fn added_ms(ones: &[Duration], others: &[Duration]) -> f64 {
+pub(crate) fn added_ms(ones: &[Duration], others: &[Duration]) -> f64 {
     let added = ones.iter().zip(others).map(|(one, other)| (one.as_secs_f64() - other.as_secs_f64()) * 1000.0);
     middle(added.collect())
 }
 
 /// How much of the time of the other of the same round something takes: the middle one.
-pub fn median_ratio(ones: &[Duration], others: &[Duration]) -> f64 {
+pub(crate) fn median_ratio(ones: &[Duration], others: &[Duration]) -> f64 {
     middle(ones.iter().zip(others).map(|(one, other)| ratio(*one, *other)).collect())
 }
 
@@ -46,14 +46,14 @@ fn middle(mut numbers: Vec<f64>) -> f64 {
 }
 
 /// How long a command takes that must succeed.
-pub fn timed(command: &mut Command) -> Duration {
+pub(crate) fn timed(command: &mut Command) -> Duration {
     let begun = Instant::now();
     run(command);
     begun.elapsed()
 }
 
 /// Runs a command that must succeed; its standard output.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().expect("it starts");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
@@ -61,33 +61,33 @@ pub fn run(command: &mut Command) -> String {
 }
 
 /// Whether a command succeeds here.
-pub fn works(program: &str, args: &[&str]) -> bool {
+pub(crate) fn works(program: &str, args: &[&str]) -> bool {
     Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
 }
 
 /// How busy the machine is, to be printed beside figures.
-pub fn load() -> String {
+pub(crate) fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or("unknown").to_owned()
 }
 
 /// A temporary directory to work in.
-pub struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::Builder::new().prefix("skew-bench-").tempdir().expect("a directory"))
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn join(&self, name: &str) -> PathBuf {
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path().join(name)
     }
 
-    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         let path = self.join(name);
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
         std::fs::write(path, text).expect("a written file");
@@ -95,7 +95,7 @@ impl Place {
 
     /// A system of nodes with this recipe, this under `[roles.node]` and this many of them, in versions that are tags of
     /// `repo`.
-    pub fn system(recipe: &str, role: &str, nodes: &str) -> Self {
+    pub(crate) fn system(recipe: &str, role: &str, nodes: &str) -> Self {
         let place = Self::new();
         let spec = format!(
             r#"[system]
@@ -120,13 +120,13 @@ steps = [{{ in = "from", run = ["true"] }}]
     }
 
     /// Commits what is in `repo` and tags it.
-    pub fn release(&self, tag: &str) {
+    pub(crate) fn release(&self, tag: &str) {
         let commit = r#"git init -q repo; cd repo; git add .; git commit -qm "$TAG"; git tag "$TAG""#;
         run(self.sh(commit).env("TAG", tag));
     }
 
     /// A program in this directory, which sees of the environment only `PATH`.
-    pub fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().current_dir(self.path()).stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -140,14 +140,14 @@ steps = [{{ in = "from", run = ["true"] }}]
     }
 
     /// The real binary, in this directory.
-    pub fn skew(&self, args: &[&str]) -> Command {
+    pub(crate) fn skew(&self, args: &[&str]) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_skew"));
         command.args(args);
         command
     }
 
     /// A shell script, in this directory; it ends at the first error.
-    pub fn sh(&self, script: &str) -> Command {
+    pub(crate) fn sh(&self, script: &str) -> Command {
         let mut command = self.command("sh");
         command.args(["-euc", script]);
         command

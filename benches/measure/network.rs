@@ -8,7 +8,7 @@ use skew_deploy::{Backend, ImageRef};
 use crate::conformance::{is_line, name, request, start};
 
 /// From nothing to the last node's line that it listens, and from there until nothing is left.
-pub async fn up_and_down(backend: &dyn Backend, image: &ImageRef, nodes: usize) -> (Duration, Duration) {
+pub(crate) async fn up_and_down(backend: &dyn Backend, image: &ImageRef, nodes: usize) -> (Duration, Duration) {
     let (request, mut events) = request("bench", nodes, image);
     let begun = Instant::now();
     let network = backend.open(request).await.expect("a network");

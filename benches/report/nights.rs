@@ -44,7 +44,7 @@ steps = [{ in = "from", run = ["true"] }]
 "#;
 
 /// What was recorded so far.
-pub struct Nights {
+pub(crate) struct Nights {
     state: PathBuf,
     spec: Spec,
     matrix: Matrix,
@@ -58,7 +58,7 @@ pub struct Nights {
 
 impl Nights {
     /// The system and its spec, with nothing recorded.
-    pub fn new(place: &Place) -> Self {
+    pub(crate) fn new(place: &Place) -> Self {
         place.write("skew.toml", SPEC);
         measure::run(&mut place.sh(&format!(
             "git init -q repo; cd repo; for v in $(seq {VERSIONS}); do echo $v >data; git add .; git commit -qm $v; \
@@ -111,7 +111,7 @@ impl Nights {
     }
 
     /// Records nights until there are so many outcomes, and how many there are then.
-    pub fn grow(&mut self, outcomes: usize) -> usize {
+    pub(crate) fn grow(&mut self, outcomes: usize) -> usize {
         let (mut store, _) = Store::open(&self.state).expect("a store");
         let question = Question { matrix: self.matrix.clone(), known: Vec::new() };
         let question = serde_json::to_vec(&question).expect("a question");
@@ -137,12 +137,12 @@ impl Nights {
     }
 
     /// Networks recorded.
-    pub fn networks(&self) -> usize {
+    pub(crate) fn networks(&self) -> usize {
         self.networks
     }
 
     /// Nights recorded.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.night
     }
 

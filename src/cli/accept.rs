@@ -20,7 +20,7 @@ use skew_spec::{KnownBlock, append_known, known_blocks};
 /// Everything else in the spec stays as it is. Neighbouring versions that fail together become one range. The same sweep
 /// is as expected afterwards, without a network being run again; an accepted failure that no longer fails is reported.
 #[derive(Debug, Args)]
-pub struct AcceptArgs {
+pub(super) struct AcceptArgs {
     /// The sweep, by its id, `latest` or `previous`; and the spec
     #[arg(value_name = "SWEEP", num_args = 0..=2)]
     args: Vec<String>,

@@ -22,7 +22,7 @@ use skew_spec::RecipeKind;
 ///
 /// An image whose build key is there already is not built again. Exits with 1 when a version does not build.
 #[derive(Debug, Args)]
-pub struct BuildArgs {
+pub(super) struct BuildArgs {
     /// Images as `ROLE@VERSION`, and the spec
     #[arg(value_name = "ROLE@VERSION")]
     args: Vec<String>,
@@ -46,7 +46,7 @@ pub struct BuildArgs {
 
 /// List the images that are in the registry, or else in the layout, one reference a line
 #[derive(Debug, Args)]
-pub struct ImagesArgs {
+pub(super) struct ImagesArgs {
     /// The spec
     spec: Option<PathBuf>,
 }

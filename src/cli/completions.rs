@@ -10,7 +10,7 @@ use super::error::CliError;
 ///
 /// For bash: `skew completions bash > ~/.local/share/bash-completion/completions/skew`.
 #[derive(Debug, Args)]
-pub struct CompletionsArgs {
+pub(super) struct CompletionsArgs {
     /// The shell
     shell: Shell,
 }

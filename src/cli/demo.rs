@@ -19,7 +19,7 @@ use crate::sweep::Ending;
 /// Makes the ledger's repository, builds its versions, sweeps them, writes the report and holds the verdicts against the
 /// truth table beside the ledger. Exits with 0 exactly when they are equal.
 #[derive(Debug, Args)]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Where the repository, the spec and the records go
     #[arg(long, value_name = "DIR", default_value = ".skew-demo")]
     dir: PathBuf,

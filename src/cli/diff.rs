@@ -25,7 +25,7 @@ use skew_report::Model;
 /// which the latest is taken. Sweeps that are recorded are judged again by today's rules, so that what differs is the
 /// evidence. Exits with 1 when a cell fails that did not fail before, and that nobody said would.
 #[derive(Debug, Args)]
-pub struct DiffArgs {
+pub(super) struct DiffArgs {
     /// The earlier sweep and the later one; and the spec
     #[arg(value_name = "SWEEP", required = true, num_args = 2..=3)]
     args: Vec<String>,

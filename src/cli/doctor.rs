@@ -20,7 +20,7 @@ use skew_spec::{BackendKind, BackendSpec, Spec};
 /// With a spec, what its recipes need is looked for too: programs, a Nix that builds flakes, a Docker that answers. Exits
 /// with 3 when something that is needed is missing.
 #[derive(Debug, Args)]
-pub struct DoctorArgs {
+pub(super) struct DoctorArgs {
     /// The spec
     spec: Option<PathBuf>,
 }

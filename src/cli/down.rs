@@ -11,7 +11,7 @@ use super::runtime::block_on;
 
 /// Take down a network that is up
 #[derive(Debug, Args)]
-pub struct DownArgs {
+pub(super) struct DownArgs {
     /// The spec
     spec: Option<PathBuf>,
 

@@ -16,7 +16,7 @@ use skew_deploy::Cmd;
 ///
 /// Ends with the command's exit status; 124 when its time was over.
 #[derive(Debug, Args)]
-pub struct ExecArgs {
+pub(super) struct ExecArgs {
     /// The node, such as `notary-0`
     node: String,
 

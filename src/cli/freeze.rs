@@ -19,7 +19,7 @@ use skew_spec::{Spec, SpecSnapshot};
 /// Resolves every version and builds what is missing. `skew sweep --frozen FILE` then needs neither the repositories
 /// nor the tools that build: only the images, from the layout here or from the registry they were pushed to.
 #[derive(Debug, Args)]
-pub struct FreezeArgs {
+pub(super) struct FreezeArgs {
     /// The spec
     spec: Option<PathBuf>,
 

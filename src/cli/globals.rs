@@ -174,7 +174,7 @@ fn repository(text: &str) -> Result<String, CliError> {
 }
 
 /// The name of a spec that is found without being named.
-pub const SPEC_NAME: &str = "skew.toml";
+pub(super) const SPEC_NAME: &str = "skew.toml";
 
 impl Globals {
     /// Makes the choice of colour hold for everything written by `anstream`.
@@ -329,7 +329,7 @@ fn written(result: std::io::Result<()>) -> Result<(), CliError> {
 }
 
 /// The spec that was named, else the nearest `skew.toml` here or above.
-pub fn find_spec(named: Option<&Path>) -> Result<PathBuf, CliError> {
+pub(super) fn find_spec(named: Option<&Path>) -> Result<PathBuf, CliError> {
     if let Some(path) = named {
         // A directory means the spec in it.
         return Ok(if path.is_dir() { path.join(SPEC_NAME) } else { path.to_owned() });
@@ -339,7 +339,7 @@ pub fn find_spec(named: Option<&Path>) -> Result<PathBuf, CliError> {
 }
 
 /// Splits arguments that may hold a spec's path at any place: it ends in `.toml`, names of roles, cells and nodes do not.
-pub fn split_spec(args: &[String]) -> Result<(Option<PathBuf>, Vec<String>), CliError> {
+pub(super) fn split_spec(args: &[String]) -> Result<(Option<PathBuf>, Vec<String>), CliError> {
     let (specs, others): (Vec<_>, Vec<_>) = args.iter().cloned().partition(|arg| arg.ends_with(".toml"));
     match specs.as_slice() {
         [] => Ok((None, others)),

@@ -10,7 +10,7 @@ use skew_core::model::NodeName;
 use skew_deploy::{Backend, Leftover, Network, Place};
 
 /// A network that was kept, and where it is.
-pub struct Kept {
+pub(super) struct Kept {
     /// The network.
     pub network: Leftover,
     /// Where it runs.
@@ -18,7 +18,7 @@ pub struct Kept {
 }
 
 /// The networks that were kept, in the order of their names.
-pub async fn kept(backends: &[Arc<dyn Backend>]) -> Result<Vec<Kept>, CliError> {
+pub(super) async fn kept(backends: &[Arc<dyn Backend>]) -> Result<Vec<Kept>, CliError> {
     let mut kept = Vec::new();
     for backend in backends {
         let networks = backend.leftovers().await?.into_iter().filter(|network| network.kept);
@@ -29,7 +29,7 @@ pub async fn kept(backends: &[Arc<dyn Backend>]) -> Result<Vec<Kept>, CliError> 
 }
 
 /// The network of that name, or the only one there is.
-pub async fn choose(backends: &[Arc<dyn Backend>], name: Option<&str>) -> Result<Kept, CliError> {
+pub(super) async fn choose(backends: &[Arc<dyn Backend>], name: Option<&str>) -> Result<Kept, CliError> {
     let mut kept = kept(backends).await?;
     let names = || kept.iter().map(|kept| kept.network.id.clone()).collect::<Vec<_>>();
     match (name, kept.len()) {
@@ -56,13 +56,13 @@ pub async fn choose(backends: &[Arc<dyn Backend>], name: Option<&str>) -> Result
 }
 
 /// Attaches to the network of that name, or to the only one there is.
-pub async fn adopt(backends: &[Arc<dyn Backend>], name: Option<&str>) -> Result<Arc<dyn Network>, CliError> {
+pub(super) async fn adopt(backends: &[Arc<dyn Backend>], name: Option<&str>) -> Result<Arc<dyn Network>, CliError> {
     let Kept { network, backend } = choose(backends, name).await?;
     Ok(backend.adopt(&network.id).await?)
 }
 
 /// Where a network's node is.
-pub fn place(network: &dyn Network, node: &str) -> Result<Place, CliError> {
+pub(super) fn place(network: &dyn Network, node: &str) -> Result<Place, CliError> {
     let places = network.places();
     let names = || places.iter().map(|place| place.node.to_string());
     places.iter().find(|place| place.node.as_str() == node).cloned().ok_or_else(|| CliError::Usage {
@@ -75,7 +75,7 @@ pub fn place(network: &dyn Network, node: &str) -> Result<Place, CliError> {
 }
 
 /// The nodes that were named, or all.
-pub fn nodes(network: &dyn Network, named: &[String]) -> Result<Vec<NodeName>, CliError> {
+pub(super) fn nodes(network: &dyn Network, named: &[String]) -> Result<Vec<NodeName>, CliError> {
     if named.is_empty() {
         return Ok(network.places().into_iter().map(|place| place.node).collect());
     }
@@ -83,7 +83,7 @@ pub fn nodes(network: &dyn Network, named: &[String]) -> Result<Vec<NodeName>, C
 }
 
 /// The backends that networks of a spec's state directory ran on, for verbs that need neither versions nor images.
-pub async fn backends(globals: &Globals, spec: Option<&Path>) -> Result<Vec<Arc<dyn Backend>>, CliError> {
+pub(super) async fn backends(globals: &Globals, spec: Option<&Path>) -> Result<Vec<Arc<dyn Backend>>, CliError> {
     let state = globals.state_of(spec)?;
     let layout = Arc::new(skew_image::Layout::open(&state.layout())?);
     let mut reached = Vec::new();

@@ -15,7 +15,7 @@ use skew_deploy::Network;
 
 /// Show the logs of nodes of a network that is up
 #[derive(Debug, Args)]
-pub struct LogsArgs {
+pub(super) struct LogsArgs {
     /// The nodes [default: all]
     nodes: Vec<String>,
 

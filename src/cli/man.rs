@@ -11,7 +11,7 @@ use super::error::CliError;
 ///
 /// To read one: `skew man | man -l -`. To install them: `skew man --dir ~/.local/share/man/man1`.
 #[derive(Debug, Args)]
-pub struct ManArgs {
+pub(super) struct ManArgs {
     /// Write `skew.1` and a page for each verb, such as `skew-sweep.1`, into this directory
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,

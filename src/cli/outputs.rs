@@ -12,7 +12,7 @@ use skew_report::Model;
 /// Files for other tools.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Outputs for other tools")]
-pub struct OutputArgs {
+pub(super) struct OutputArgs {
     /// Write JUnit XML to this file, `-` for standard output instead of the table
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -51,7 +51,7 @@ impl OutputArgs {
     }
 
     /// Sees that everything can be written, before anything is done.
-    pub fn check(&self, json: bool) -> Result<(), CliError> {
+    pub(super) fn check(&self, json: bool) -> Result<(), CliError> {
         let printed = self.wanted().filter(|(path, _)| is_stdout(path)).count();
         if printed > 1 || (printed == 1 && json) {
             return Err(CliError::Usage {
@@ -66,7 +66,7 @@ impl OutputArgs {
     }
 
     /// Writes the files.
-    pub fn write(&self, told: Told<'_>) -> Result<(), CliError> {
+    pub(super) fn write(&self, told: Told<'_>) -> Result<(), CliError> {
         for (path, render) in self.wanted().filter(|(path, _)| !is_stdout(path)) {
             write(path, &render(told))?;
         }
@@ -74,19 +74,19 @@ impl OutputArgs {
     }
 
     /// What stands on standard output instead of the table.
-    pub fn printed(&self, told: Told<'_>) -> Option<String> {
+    pub(super) fn printed(&self, told: Told<'_>) -> Option<String> {
         self.wanted().find(|(path, _)| is_stdout(path)).map(|(_, render)| render(told))
     }
 
     /// Tells GitHub.
-    pub fn publish(&self, globals: &Globals, told: Told<'_>) -> Result<(), CliError> {
+    pub(super) fn publish(&self, globals: &Globals, told: Told<'_>) -> Result<(), CliError> {
         if self.github { github::publish(globals, told, self.pull_request) } else { Ok(()) }
     }
 }
 
 /// Files that only a report has.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ReportOutputArgs {
+pub(super) struct ReportOutputArgs {
     #[command(flatten)]
     outputs: OutputArgs,
 
@@ -97,13 +97,13 @@ pub struct ReportOutputArgs {
 
 impl ReportOutputArgs {
     /// Sees that everything can be written, before anything is done.
-    pub fn check(&self, json: bool) -> Result<(), CliError> {
+    pub(super) fn check(&self, json: bool) -> Result<(), CliError> {
         self.badge.as_deref().map_or(Ok(()), writable)?;
         self.outputs.check(json)
     }
 
     /// Writes the files.
-    pub fn write(&self, model: &Model) -> Result<(), CliError> {
+    pub(super) fn write(&self, model: &Model) -> Result<(), CliError> {
         if let Some(path) = &self.badge {
             write(path, &skew_report::badge(model))?;
         }
@@ -111,12 +111,12 @@ impl ReportOutputArgs {
     }
 
     /// What stands on standard output instead of the table.
-    pub fn printed(&self, model: &Model) -> Option<String> {
+    pub(super) fn printed(&self, model: &Model) -> Option<String> {
         self.outputs.printed(Told::Report(model))
     }
 
     /// Tells GitHub.
-    pub fn publish(&self, globals: &Globals, model: &Model) -> Result<(), CliError> {
+    pub(super) fn publish(&self, globals: &Globals, model: &Model) -> Result<(), CliError> {
         self.outputs.publish(globals, Told::Report(model))
     }
 }

@@ -5,23 +5,23 @@ use skew_core::model::Strategy;
 use skew_spec::BackendKind;
 
 /// A strategy by its name.
-pub fn strategy(text: &str) -> Result<Strategy, String> {
+pub(super) fn strategy(text: &str) -> Result<Strategy, String> {
     let names = ["pairs", "candidate", "adjacent", "per-role", "packed"];
     serde_json::from_value(text.into()).map_err(|_| format!("the strategies are {}", names.join(", ")))
 }
 
 /// A backend by its name.
-pub fn backend(text: &str) -> Result<BackendKind, String> {
+pub(super) fn backend(text: &str) -> Result<BackendKind, String> {
     serde_json::from_value(text.into()).map_err(|_| "the backends are process, docker, kubernetes".to_owned())
 }
 
 /// A pattern of cells.
-pub fn pattern(text: &str) -> Result<CellPattern, PatternError> {
+pub(super) fn pattern(text: &str) -> Result<CellPattern, PatternError> {
     CellPattern::new(text)
 }
 
 /// A number that is not 0.
-pub fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("at least 1".to_owned()),
         Ok(n) => Ok(n),

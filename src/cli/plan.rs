@@ -20,7 +20,7 @@ use skew_core::plan;
 /// Builds nothing and runs nothing. What is recorded counts: after a sweep the plan is empty. Isolations and repeats come
 /// on top when something fails. `-v` lists the cells that each network asks.
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// The spec
     spec: Option<PathBuf>,
 

@@ -17,7 +17,7 @@ use skew_spec::Spec;
 
 /// What is asked of the matrix.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub(super) struct Options {
     /// Instead of what the spec says.
     pub strategy: Option<Strategy>,
     /// Only these cells; none means all.
@@ -29,7 +29,7 @@ pub struct Options {
 }
 
 /// A spec's matrix, as far as it is known.
-pub struct Prepared {
+pub(super) struct Prepared {
     /// The spec.
     pub spec: Arc<Spec>,
     /// Versions and images.
@@ -43,7 +43,7 @@ pub struct Prepared {
 }
 
 /// Finds out what a spec asks and what is recorded about it; builds and runs nothing.
-pub fn prepare(globals: &Globals, spec: Option<&Path>, options: &Options) -> Result<Prepared, CliError> {
+pub(super) fn prepare(globals: &Globals, spec: Option<&Path>, options: &Options) -> Result<Prepared, CliError> {
     let spec = Arc::new(globals.load(spec)?);
     let state = globals.state_at(&globals.state_dir(&spec.path))?;
     let (reader, notices) = Reader::open(state.dir())?;
@@ -81,7 +81,7 @@ fn evidence(spec: &Spec, reader: &Reader) -> Vec<Attempt> {
 
 impl Prepared {
     /// What the evidence says.
-    pub fn decide(&self) -> (Decision, BTreeMap<Cell, Overlay>) {
+    pub(super) fn decide(&self) -> (Decision, BTreeMap<Cell, Overlay>) {
         let decision = verdict::decide(&self.matrix, &self.attempts);
         let known = known(&self.spec, &self.survey.resolved, &self.matrix);
         let overlays = verdict::overlay(&decision.verdicts, &known);
@@ -89,12 +89,12 @@ impl Prepared {
     }
 
     /// What is asked, and what is known.
-    pub fn judged<'a>(&'a self, decision: &'a Decision, overlays: &'a BTreeMap<Cell, Overlay>) -> Judged<'a> {
+    pub(super) fn judged<'a>(&'a self, decision: &'a Decision, overlays: &'a BTreeMap<Cell, Overlay>) -> Judged<'a> {
         Judged { matrix: &self.matrix, verdicts: &decision.verdicts, asked: &decision.asked, overlays }
     }
 
     /// The recorded build of each role at each version.
-    pub fn builds(&self) -> BTreeMap<(RoleName, VersionId), BuildRecord> {
+    pub(super) fn builds(&self) -> BTreeMap<(RoleName, VersionId), BuildRecord> {
         let recorded: BTreeMap<Digest, BuildRecord> = by_key(self.reader.builds().iter().cloned());
         let plans = self.survey.plans.iter().filter(|plan| plan.wanted.of.part.is_none());
         plans

@@ -12,7 +12,7 @@ use super::runtime::block_on;
 
 /// List the networks that are up, and their nodes
 #[derive(Debug, Args)]
-pub struct PsArgs {
+pub(super) struct PsArgs {
     /// The spec
     spec: Option<PathBuf>,
 }

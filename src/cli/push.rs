@@ -21,7 +21,7 @@ use skew_image::registry::Patience;
 /// already is not sent again. Exits with 1 when a version does not build, with 3 when the registry does not take an
 /// image.
 #[derive(Debug, Args)]
-pub struct PushArgs {
+pub(super) struct PushArgs {
     /// Images as `ROLE@VERSION`, and the spec
     #[arg(value_name = "ROLE@VERSION")]
     args: Vec<String>,

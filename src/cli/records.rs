@@ -19,7 +19,7 @@ use skew_image::Layout;
 
 /// Write every record as lines that `skew import` reads
 #[derive(Debug, Args)]
-pub struct ExportArgs {
+pub(super) struct ExportArgs {
     /// The spec
     spec: Option<PathBuf>,
 
@@ -30,7 +30,7 @@ pub struct ExportArgs {
 
 /// Take in records that `skew export` wrote; what is here already stays
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(super) struct ImportArgs {
     /// The file to read, `-` for standard input; and the spec
     #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
     args: Vec<String>,
@@ -38,7 +38,7 @@ pub struct ImportArgs {
 
 /// Take in the records of other state directories; what is here already stays
 #[derive(Debug, Args)]
-pub struct MergeArgs {
+pub(super) struct MergeArgs {
     /// State directories, or files that `skew export` wrote; and the spec
     #[arg(value_name = "STATE", required = true)]
     args: Vec<String>,
@@ -46,7 +46,7 @@ pub struct MergeArgs {
 
 /// Remove what is no longer needed: leftovers of killed sweeps, unused images, old logs
 #[derive(Debug, Args)]
-pub struct GcArgs {
+pub(super) struct GcArgs {
     /// The spec
     spec: Option<PathBuf>,
 

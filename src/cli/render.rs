@@ -13,7 +13,7 @@ use crate::sweep::{Rendering, Setting, parse_seats, platform, random_seed, rende
 
 /// Write a network down for those who run it without skew
 #[derive(Debug, Args)]
-pub struct RenderArgs {
+pub(super) struct RenderArgs {
     #[command(subcommand)]
     what: What,
 }

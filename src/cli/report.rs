@@ -14,7 +14,7 @@ use skew_core::model::Strategy;
 
 /// Write the report again from what is recorded, and print it
 #[derive(Debug, Args)]
-pub struct ReportArgs {
+pub(super) struct ReportArgs {
     /// The spec
     spec: Option<PathBuf>,
 

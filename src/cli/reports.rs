@@ -12,7 +12,7 @@ use skew_report::{Input, Judged, Model, Standings};
 use skew_spec::Spec;
 
 /// `reports/SYSTEM` in the spec's project: the directory above the spec that holds `.git`, else the spec's own.
-pub fn default_dir(spec: &Spec) -> PathBuf {
+pub(super) fn default_dir(spec: &Spec) -> PathBuf {
     let path = std::path::absolute(&spec.path).unwrap_or_else(|_| spec.path.clone());
     let dir = path.parent().unwrap_or(Path::new("."));
     let root = dir.ancestors().find(|dir| dir.join(".git").exists()).unwrap_or(dir);
@@ -20,7 +20,7 @@ pub fn default_dir(spec: &Spec) -> PathBuf {
 }
 
 /// What a report is about.
-pub struct About<'a> {
+pub(super) struct About<'a> {
     pub system: &'a str,
     /// The spec's path.
     pub spec: &'a Path,
@@ -34,7 +34,7 @@ pub struct About<'a> {
 }
 
 /// What a sweep of the past asked, and what is known of it.
-pub fn judged(past: &Past) -> Judged<'_> {
+pub(super) fn judged(past: &Past) -> Judged<'_> {
     Judged {
         matrix: &past.question.matrix,
         verdicts: &past.decision.verdicts,
@@ -44,12 +44,12 @@ pub fn judged(past: &Past) -> Judged<'_> {
 }
 
 /// What a sweep of the past came to, as much as is compared.
-pub fn standings(past: &Past) -> Standings {
+pub(super) fn standings(past: &Past) -> Standings {
     Standings::of(&past.record, &judged(past))
 }
 
 /// The report's model.
-pub fn model(globals: &Globals, about: &About<'_>) -> Model {
+pub(super) fn model(globals: &Globals, about: &About<'_>) -> Model {
     let spec_path = shown(about.spec);
     let spec_words = [vec![quoted(&spec_path)], options(globals)].concat().join(" ");
     let show = format!("skew show CELL {spec_words}");
@@ -70,13 +70,13 @@ pub fn model(globals: &Globals, about: &About<'_>) -> Model {
 }
 
 /// Makes the directory of a report, and sees that it can be written before hours are spent.
-pub fn reserve(dir: &Path) -> Result<(), CliError> {
+pub(super) fn reserve(dir: &Path) -> Result<(), CliError> {
     let tried = std::fs::create_dir_all(dir).and_then(|()| tempfile::tempfile_in(dir).map(drop));
     tried.map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
 }
 
 /// Writes `index.html` and `results.json` into a directory.
-pub fn write(dir: &Path, model: &Model) -> Result<(), CliError> {
+pub(super) fn write(dir: &Path, model: &Model) -> Result<(), CliError> {
     let files = [("results.json", skew_report::json(model)), ("index.html", skew_report::html(model))];
     replace(dir, &files).map_err(|source| CliError::File { action: "write", path: dir.to_owned(), source })
 }
@@ -110,12 +110,12 @@ fn options(globals: &Globals) -> Vec<String> {
 }
 
 /// The command line's arguments, for records.
-pub fn command() -> Vec<String> {
+pub(super) fn command() -> Vec<String> {
     std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect()
 }
 
 /// A path as its reader would type it here.
-pub fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let absolute = std::path::absolute(path).ok();
     match (&here, &absolute) {

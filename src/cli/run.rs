@@ -18,7 +18,7 @@ use skew_core::model::{Attempt, End, Outcome, Strategy};
 ///
 /// What it shows is recorded like that of a sweep. Exits with 1 when something failed.
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// The network as a report names it, or as `skew plan --seed N` does together with `--seed N`; and the spec
     #[arg(value_name = "NETWORK", num_args = 0..=2)]
     args: Vec<String>,
@@ -48,7 +48,7 @@ pub struct RunArgs {
 ///
 /// No check is done. See `skew ps`, `skew logs`, `skew exec` and `skew down`.
 #[derive(Debug, Args)]
-pub struct UpArgs {
+pub(super) struct UpArgs {
     /// The spec, or a network as a report names it
     #[arg(value_name = "NETWORK", num_args = 0..=2)]
     args: Vec<String>,

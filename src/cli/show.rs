@@ -19,7 +19,7 @@ use skew_report::{CellModel, Judged, Model, NetworkModel};
 /// The verdict, the networks that decide it with what was observed in them and the lines of logs that matter, and the
 /// command that runs the first of them again.
 #[derive(Debug, Args)]
-pub struct ShowArgs {
+pub(super) struct ShowArgs {
     /// The cell as text (`pay: node@v1 -> node@v2`) or by its id; and the spec
     #[arg(value_name = "CELL", required = true, num_args = 1..=2)]
     args: Vec<String>,

@@ -30,7 +30,7 @@ use skew_spec::{BackendKind, Overrides, Spec};
 /// recorded, reported and told by the exit code as after `skew sweep`. The backend is `kubernetes`; the Jobs' namespace
 /// and account must be there, with the rights of `docs/kubernetes-submit.yaml`.
 #[derive(Debug, Args)]
-pub struct SubmitArgs {
+pub(super) struct SubmitArgs {
     /// The spec
     spec: Option<PathBuf>,
 

@@ -27,7 +27,7 @@ use skew_spec::Spec;
 /// What is recorded already is not done again, so the same command resumes what was interrupted. The first Ctrl-C
 /// finishes what runs, the second tears it down.
 #[derive(Debug, Args)]
-pub struct SweepArgs {
+pub(super) struct SweepArgs {
     /// The spec
     pub(super) spec: Option<PathBuf>,
 
@@ -59,7 +59,7 @@ pub struct SweepArgs {
 
 /// How a sweep is done; the demo takes the same.
 #[derive(Debug, Clone, Args)]
-pub struct HowArgs {
+pub(super) struct HowArgs {
     /// Which cells are asked and by what kind of networks, instead of what the spec says
     #[arg(long, value_parser = parse::strategy)]
     pub(super) strategy: Option<Strategy>,

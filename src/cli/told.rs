@@ -4,7 +4,7 @@ use skew_report::{Diff, Model};
 
 /// What they are told.
 #[derive(Clone, Copy)]
-pub enum Told<'a> {
+pub(super) enum Told<'a> {
     /// A sweep's report.
     Report(&'a Model),
     /// A comparison.
@@ -13,7 +13,7 @@ pub enum Told<'a> {
 
 impl Told<'_> {
     /// As JUnit XML.
-    pub fn junit(self) -> String {
+    pub(super) fn junit(self) -> String {
         match self {
             Self::Report(model) => skew_report::junit(model),
             Self::Diff(diff) => skew_report::junit_diff(diff),
@@ -21,7 +21,7 @@ impl Told<'_> {
     }
 
     /// As Markdown of at most so many bytes.
-    pub fn markdown(self, room: usize) -> String {
+    pub(super) fn markdown(self, room: usize) -> String {
         match self {
             Self::Report(model) => skew_report::markdown(model, room),
             Self::Diff(diff) => skew_report::markdown_diff(diff, room),
@@ -29,7 +29,7 @@ impl Told<'_> {
     }
 
     /// A line of CSV for each cell.
-    pub fn csv(self) -> String {
+    pub(super) fn csv(self) -> String {
         match self {
             Self::Report(model) => skew_report::csv(model),
             Self::Diff(diff) => skew_report::csv_diff(diff),
@@ -37,7 +37,7 @@ impl Told<'_> {
     }
 
     /// The system's name.
-    pub fn system(&self) -> &str {
+    pub(super) fn system(&self) -> &str {
         match self {
             Self::Report(model) => &model.system,
             Self::Diff(diff) => &diff.system,

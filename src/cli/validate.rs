@@ -13,14 +13,14 @@ use super::{Globals, reports};
 ///
 /// Reads the files that the spec names, and neither git nor the network.
 #[derive(Debug, Args)]
-pub struct ValidateArgs {
+pub(super) struct ValidateArgs {
     /// The spec
     spec: Option<PathBuf>,
 }
 
 /// Print the JSON Schema of a file that skew reads or writes
 #[derive(Debug, Args)]
-pub struct SchemaArgs {
+pub(super) struct SchemaArgs {
     /// Which file
     #[arg(value_enum, default_value_t = Of::Spec)]
     of: Of,

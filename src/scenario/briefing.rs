@@ -12,7 +12,7 @@ const NETWORK: &str = "network.json";
 
 impl Scene<'_> {
     /// Tells a driver about its network: `$SKEW_NETWORK` names the file.
-    pub fn equip(&self, actor: &Actor, launch: &mut Launch) -> Result<(), Stopped> {
+    pub(super) fn equip(&self, actor: &Actor, launch: &mut Launch) -> Result<(), Stopped> {
         let places = self.network.places();
         let mut dir = String::new();
         let mut nodes = Vec::new();

@@ -16,7 +16,7 @@ const AT_ONCE: usize = 16;
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The checks that must be run so that these are settled: they and what comes before them.
-pub fn closure<'c>(checks: &'c [Check], asked: &dyn Fn(&CheckName) -> bool) -> BTreeSet<&'c CheckName> {
+pub(super) fn closure<'c>(checks: &'c [Check], asked: &dyn Fn(&CheckName) -> bool) -> BTreeSet<&'c CheckName> {
     let mut wanted = BTreeSet::new();
     // Prerequisites stand first, so one pass from the end meets every check after all that need it.
     for check in checks.iter().rev() {
@@ -29,7 +29,7 @@ pub fn closure<'c>(checks: &'c [Check], asked: &dyn Fn(&CheckName) -> bool) -> B
 }
 
 /// Checks that wait for drivers, because a driver reports something that they come after.
-pub fn after_drivers(checks: &[Check]) -> BTreeSet<&CheckName> {
+pub(super) fn after_drivers(checks: &[Check]) -> BTreeSet<&CheckName> {
     let mut later: BTreeSet<&CheckName> = BTreeSet::new();
     for check in checks {
         if matches!(check.how, CheckHow::Driver(_)) || check.after.iter().any(|name| later.contains(name)) {
@@ -41,7 +41,7 @@ pub fn after_drivers(checks: &[Check]) -> BTreeSet<&CheckName> {
 
 /// The prerequisite that did not work for a tuple's nodes. Observations between them count, and those of one of them
 /// towards a role that the tuple does not name, when none of these worked.
-pub fn unmet<'c>(
+pub(super) fn unmet<'c>(
     after: &'c [CheckName],
     observations: &[Observation],
     tuple: &Tuple,
@@ -67,7 +67,7 @@ pub fn unmet<'c>(
 
 impl Scene<'_> {
     /// Does the checks that are wanted.
-    pub async fn checks(&self, wanted: impl Fn(&Check) -> bool) -> Result<(), Stopped> {
+    pub(super) async fn checks(&self, wanted: impl Fn(&Check) -> bool) -> Result<(), Stopped> {
         for check in self.spec.checks.iter().filter(|check| wanted(check)) {
             if !matches!(check.how, CheckHow::Steps(_)) {
                 continue;
@@ -127,7 +127,7 @@ impl Scene<'_> {
     }
 
     /// Why the check does not exist between these nodes, when it does not.
-    pub fn missing_at(&self, check: &Check, tuple: &Tuple) -> Option<String> {
+    pub(super) fn missing_at(&self, check: &Check, tuple: &Tuple) -> Option<String> {
         let since = check.since.as_ref()?;
         let nodes = tuple.nodes();
         let node = nodes.iter().find(|node| self.actor(node).is_some_and(|a| !since.matches(&a.version)))?;
@@ -136,19 +136,19 @@ impl Scene<'_> {
     }
 
     /// The check because of which another cannot be done between these nodes.
-    pub fn blocker(&self, check: &Check, tuple: &Tuple) -> Option<CheckName> {
+    pub(super) fn blocker(&self, check: &Check, tuple: &Tuple) -> Option<CheckName> {
         let dead = tuple.nodes().into_iter().find_map(|node| self.unusable(node));
         dead.or_else(|| self.unmet(check, tuple))
     }
 
     /// The check that says why a node cannot take part.
-    pub fn unusable(&self, node: &NodeName) -> Option<CheckName> {
+    pub(super) fn unusable(&self, node: &NodeName) -> Option<CheckName> {
         let never = || (!self.notes().ready.contains(node)).then(|| super::scene::built_in("ready"));
         self.trouble(node).or_else(never)
     }
 
     /// The prerequisite that did not work for these nodes.
-    pub fn unmet(&self, check: &Check, tuple: &Tuple) -> Option<CheckName> {
+    pub(super) fn unmet(&self, check: &Check, tuple: &Tuple) -> Option<CheckName> {
         let role = |node: &NodeName| self.actor(node).map(|actor| actor.seat.party.role.clone());
         unmet(&check.after, &self.notes().observations, tuple, &role).cloned()
     }

@@ -12,7 +12,7 @@ use skew_spec::{Driver, ExpectKind};
 
 impl Scene<'_> {
     /// Starts the drivers, waits until they are done, and takes in what they reported.
-    pub async fn drive(&self) -> Result<(), Stopped> {
+    pub(super) async fn drive(&self) -> Result<(), Stopped> {
         if !self.actors.iter().any(|actor| actor.drives) {
             return Ok(());
         }
@@ -50,13 +50,13 @@ impl Scene<'_> {
     }
 
     /// The `[[driver]]` of a node.
-    pub fn driver(&self, actor: &Actor) -> Option<&Driver> {
+    pub(super) fn driver(&self, actor: &Actor) -> Option<&Driver> {
         self.spec.drivers.iter().find(|driver| driver.role == actor.seat.party.role)
     }
 
     /// Takes in what drivers reported. A failure between nodes of which one was of no use before, or for which a
     /// prerequisite did not work, is no evidence.
-    pub fn take_reports(&self, before: &BTreeMap<NodeName, CheckName>) {
+    pub(super) fn take_reports(&self, before: &BTreeMap<NodeName, CheckName>) {
         let mut reported = self.ear.reported();
         tolerate(&mut reported, &self.spec.expects);
         let order = |o: &Observation| self.spec.checks.iter().position(|check| check.name == o.check);

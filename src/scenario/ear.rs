@@ -14,7 +14,7 @@ use skew_deploy::{NodeEvent, Stream, Watch};
 const REMARKS: usize = 20;
 
 /// A line that must not appear.
-pub struct Never {
+pub(super) struct Never {
     /// The expectation's name.
     pub check: CheckName,
     /// The nodes that it holds for.
@@ -25,7 +25,7 @@ pub struct Never {
 
 /// A line that appeared although it must not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Uttered {
+pub(super) struct Uttered {
     /// The line.
     pub line: String,
     /// When, in milliseconds since the network was opened.
@@ -35,7 +35,7 @@ pub struct Uttered {
 }
 
 /// Hears everything that a network's nodes say.
-pub struct Ear {
+pub(super) struct Ear {
     /// What they said and whether they are alive.
     pub watch: Watch,
     drivers: Vec<NodeName>,
@@ -53,7 +53,7 @@ struct State {
 
 impl Ear {
     /// An ear for the network of that casting.
-    pub fn new(casting: Casting, drivers: Vec<NodeName>, nevers: Vec<Never>) -> Self {
+    pub(super) fn new(casting: Casting, drivers: Vec<NodeName>, nevers: Vec<Never>) -> Self {
         Self { watch: Watch::default(), drivers, casting, nevers, state: Mutex::default() }
     }
 
@@ -62,7 +62,7 @@ impl Ear {
     }
 
     /// Takes in an event; a remark is given back when a driver said something that cannot be used.
-    pub fn hear<'e>(&self, event: &'e NodeEvent) -> Option<(&'e NodeName, String)> {
+    pub(super) fn hear<'e>(&self, event: &'e NodeEvent) -> Option<(&'e NodeName, String)> {
         if let NodeEvent::Log { node, stream, line, at_ms } = event {
             if *stream == Stream::Stdout && self.drivers.contains(node) {
                 match observe::read(line.as_bytes()) {
@@ -116,12 +116,12 @@ impl Ear {
     }
 
     /// What drivers reported so far; it is given once.
-    pub fn reported(&self) -> Vec<Observation> {
+    pub(super) fn reported(&self) -> Vec<Observation> {
         self.state().heard.take()
     }
 
     /// The line that a node must not have said, if it did.
-    pub fn uttered(&self, check: &CheckName, node: &NodeName) -> Option<Uttered> {
+    pub(super) fn uttered(&self, check: &CheckName, node: &NodeName) -> Option<Uttered> {
         self.state().uttered.get(&(check.clone(), node.clone())).cloned()
     }
 }

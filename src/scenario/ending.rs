@@ -14,7 +14,7 @@ const NEWS: Duration = Duration::from_secs(1);
 
 impl Scene<'_> {
     /// Waits for lines that must appear in time.
-    pub async fn expected_lines(&self) -> Result<(), Stopped> {
+    pub(super) async fn expected_lines(&self) -> Result<(), Stopped> {
         let pairs = self.actors.iter().flat_map(|actor| self.expects_of(actor).map(move |expect| (actor, expect)));
         let waits = pairs.filter_map(|(actor, expect)| match &expect.kind {
             ExpectKind::LogWithin { matches, within } => {
@@ -70,7 +70,7 @@ impl Scene<'_> {
     }
 
     /// Who is alive, and who exited although nobody asked. Before anything is stopped.
-    pub async fn exits(&self) -> Result<Vec<Exit>, Stopped> {
+    pub(super) async fn exits(&self) -> Result<Vec<Exit>, Stopped> {
         let mut unasked = Vec::new();
         for actor in &self.actors {
             let (node, notes_ready) = (actor.name(), self.notes().ready.contains(actor.name()));
@@ -105,7 +105,7 @@ impl Scene<'_> {
     }
 
     /// Lines that must not have appeared. After everything has stopped: last words count.
-    pub fn unwanted_lines(&self) {
+    pub(super) fn unwanted_lines(&self) {
         for actor in &self.actors {
             for expect in self.expects_of(actor) {
                 if !matches!(expect.kind, ExpectKind::LogNever(_)) {
@@ -130,7 +130,7 @@ impl Scene<'_> {
     }
 
     /// What was asked and never observed: blocked when its reporter or its parties were of no use, else missing.
-    pub fn missing(&self, why: &str) {
+    pub(super) fn missing(&self, why: &str) {
         let of = |role: &RoleName| self.of_role(role).map(|actor| actor.name().clone()).collect();
         for (name, scope, reporter) in self.askable() {
             let asked: Vec<&Cell> = self.plan.asks.iter().filter(|cell| cell.check == name).collect();

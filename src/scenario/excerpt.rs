@@ -23,7 +23,7 @@ static TROUBLE: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// The lines around a time that tell most, in their order: the last ones before it, and those that speak of trouble.
-pub fn excerpt(lines: &[(u64, String)], at_ms: u64) -> Vec<String> {
+pub(super) fn excerpt(lines: &[(u64, String)], at_ms: u64) -> Vec<String> {
     // What a node says right after the failure is about it as well.
     let end = lines.iter().rposition(|(at, _)| *at <= at_ms.saturating_add(100)).map_or(lines.len(), |last| last + 1);
     let looked = &lines[end.saturating_sub(LOOK)..end];

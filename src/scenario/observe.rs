@@ -11,17 +11,17 @@ use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName, Scop
 use skew_deploy::printable;
 
 /// The longest line that is read.
-pub const LINE_MAX: usize = 16 * 1024;
+pub(super) const LINE_MAX: usize = 16 * 1024;
 /// How many observations one network may report.
-pub const COUNT_MAX: usize = 200_000;
+pub(super) const COUNT_MAX: usize = 200_000;
 /// Bytes kept of a detail.
-pub const DETAIL_MAX: usize = 2048;
+pub(super) const DETAIL_MAX: usize = 2048;
 /// How many nodes an observation may name beside its two.
 const VIA_MAX: usize = 16;
 
 /// What a line of a driver's output is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Line {
+pub(super) enum Line {
     /// A line for people.
     Log,
     /// An observation.
@@ -32,7 +32,7 @@ pub enum Line {
 
 /// An observation as a driver wrote it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Said {
+pub(super) struct Said {
     check: String,
     #[serde(default)]
     from: Option<String>,
@@ -56,7 +56,7 @@ enum SaidResult {
 }
 
 /// Reads one line, without its end.
-pub fn read(line: &[u8]) -> Line {
+pub(super) fn read(line: &[u8]) -> Line {
     #[derive(Deserialize)]
     struct Kind {
         skew: String,
@@ -92,7 +92,7 @@ pub fn read(line: &[u8]) -> Line {
 
 /// Who and what there is to be observed.
 #[derive(Debug, Default)]
-pub struct Casting {
+pub(super) struct Casting {
     /// The nodes and their roles.
     pub nodes: BTreeMap<NodeName, RoleName>,
     /// The checks that drivers report, with the role that does.
@@ -104,7 +104,7 @@ impl Casting {
     ///
     /// # Errors
     /// Why it cannot be an observation of this network, in words.
-    pub fn accept(&self, said: &Said, reporter: &NodeName) -> Result<Observation, String> {
+    pub(super) fn accept(&self, said: &Said, reporter: &NodeName) -> Result<Observation, String> {
         let quote = |text: &str| format!("{:?}", printable(text, 80));
         let unknown = || format!("the check {} is not one that it reports", quote(&said.check));
         let role = self.nodes.get(reporter).ok_or_else(unknown)?;
@@ -189,7 +189,7 @@ type Key = (CheckName, Option<NodeName>, Option<NodeName>, Vec<NodeName>, Option
 
 /// Collects observations, equal ones as one with a count.
 #[derive(Debug, Default)]
-pub struct Heard {
+pub(super) struct Heard {
     observations: Vec<Observation>,
     places: BTreeMap<Key, (usize, String)>,
     total: usize,
@@ -197,7 +197,7 @@ pub struct Heard {
 
 impl Heard {
     /// Adds an observation; `false` when there are too many already.
-    pub fn add(&mut self, observation: Observation) -> bool {
+    pub(super) fn add(&mut self, observation: Observation) -> bool {
         if self.total >= COUNT_MAX {
             return false;
         }
@@ -218,7 +218,7 @@ impl Heard {
     }
 
     /// What was collected, in the order it was first seen; details tell the first and the last of equal ones.
-    pub fn take(&mut self) -> Vec<Observation> {
+    pub(super) fn take(&mut self) -> Vec<Observation> {
         let mut observations = std::mem::take(&mut self.observations);
         for (place, last) in std::mem::take(&mut self.places).into_values() {
             let observation = &mut observations[place];

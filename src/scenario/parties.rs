@@ -6,7 +6,7 @@ use skew_spec::Check;
 
 /// The nodes that one observation of a check names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tuple {
+pub(super) struct Tuple {
     /// Who acts, or the only node.
     pub from: Option<NodeName>,
     /// Who is acted upon.
@@ -17,13 +17,13 @@ pub struct Tuple {
 
 impl Tuple {
     /// Every node it names.
-    pub fn nodes(&self) -> Vec<&NodeName> {
+    pub(super) fn nodes(&self) -> Vec<&NodeName> {
         self.from.iter().chain(&self.to).chain(&self.via).collect()
     }
 }
 
 /// Every tuple of a check, given the nodes of each role in their order.
-pub fn tuples(scope: &Scope, of: &dyn Fn(&RoleName) -> Vec<NodeName>) -> Vec<Tuple> {
+pub(super) fn tuples(scope: &Scope, of: &dyn Fn(&RoleName) -> Vec<NodeName>) -> Vec<Tuple> {
     match scope {
         Scope::Network => vec![Tuple { from: None, to: None, via: Vec::new() }],
         Scope::Node { roles } => {
@@ -72,12 +72,12 @@ fn combinations(
 
 impl Scene<'_> {
     /// Every tuple of a check.
-    pub fn tuples(&self, scope: &Scope) -> Vec<Tuple> {
+    pub(super) fn tuples(&self, scope: &Scope) -> Vec<Tuple> {
         tuples(scope, &|role| self.of_role(role).map(|actor| actor.name().clone()).collect())
     }
 
     /// A check as it holds between these nodes.
-    pub fn check_between(&self, check: &CheckName, tuple: &Tuple) -> Check {
+    pub(super) fn check_between(&self, check: &CheckName, tuple: &Tuple) -> Check {
         let nodes = tuple.nodes();
         let versions: Vec<_> = if nodes.is_empty() {
             self.actors.iter().map(|actor| &actor.version).collect()
@@ -89,7 +89,7 @@ impl Scene<'_> {
 }
 
 /// Towards whom an `init` step of a node is an observation: the node that is acted upon, and who takes part.
-pub fn targets(scene: &Scene<'_>, check: &CheckName, actor: &Actor) -> Vec<(Option<NodeName>, Vec<NodeName>)> {
+pub(super) fn targets(scene: &Scene<'_>, check: &CheckName, actor: &Actor) -> Vec<(Option<NodeName>, Vec<NodeName>)> {
     let Some(check) = scene.spec.checks.iter().find(|known| known.name == *check) else { return Vec::new() };
     let own = scene.tuples(&check.scope).into_iter().filter(|tuple| match &check.scope {
         Scope::Pair { symmetric: true, .. } => tuple.nodes().contains(&actor.name()),

@@ -25,7 +25,7 @@ pub struct RenderError {
 }
 
 /// Fills in the templates of one network.
-pub struct Renderer {
+pub(super) struct Renderer {
     environment: Environment<'static>,
     base: BTreeMap<String, Value>,
     nodes: BTreeMap<NodeName, (RoleName, Value)>,
@@ -34,12 +34,12 @@ pub struct Renderer {
 
 impl Renderer {
     /// A renderer for the nodes at these places. Secrets are made when they are first named, and hidden from then on.
-    pub fn new(system: &str, plan: &NetworkPlan, places: &[Place], redactor: &Arc<Redactor>) -> Self {
+    pub(super) fn new(system: &str, plan: &NetworkPlan, places: &[Place], redactor: &Arc<Redactor>) -> Self {
         Self::named(system, plan, places, redactor, &|place| place.address.to_string())
     }
 
     /// The same, with another text as the address of a node, such as a host name.
-    pub fn named(
+    pub(super) fn named(
         system: &str,
         plan: &NetworkPlan,
         places: &[Place],
@@ -82,7 +82,7 @@ impl Renderer {
     }
 
     /// What a template of this node sees.
-    pub fn context(&self, node: &NodeName) -> BTreeMap<String, Value> {
+    pub(super) fn context(&self, node: &NodeName) -> BTreeMap<String, Value> {
         let mut context = self.base.clone();
         context.insert("peers".to_owned(), self.peers.get(node).cloned().unwrap_or_default());
         let view = self.view(node);
@@ -94,12 +94,12 @@ impl Renderer {
     }
 
     /// A node as templates see it.
-    pub fn view(&self, node: &NodeName) -> Value {
+    pub(super) fn view(&self, node: &NodeName) -> Value {
         self.nodes.get(node).map(|(_, view)| view.clone()).unwrap_or_default()
     }
 
     /// The nodes that take part, as templates see them: the first one's values, and each under its role.
-    pub fn via(&self, nodes: &[NodeName]) -> Value {
+    pub(super) fn via(&self, nodes: &[NodeName]) -> Value {
         let mut via: BTreeMap<String, Value> = BTreeMap::new();
         if let Some(first) = nodes.first() {
             let view = self.view(first);
@@ -119,7 +119,7 @@ impl Renderer {
     ///
     /// # Errors
     /// When it names what is not there.
-    pub fn text(&self, template: &Template, context: &BTreeMap<String, Value>) -> Result<String, RenderError> {
+    pub(super) fn text(&self, template: &Template, context: &BTreeMap<String, Value>) -> Result<String, RenderError> {
         let failed = |source| RenderError { template: template.0.chars().take(200).collect(), source };
         self.environment.render_str(&template.0, Value::from(context.clone())).map_err(failed)
     }
@@ -128,7 +128,11 @@ impl Renderer {
     ///
     /// # Errors
     /// When one names what is not there.
-    pub fn texts(&self, templates: &[Template], context: &BTreeMap<String, Value>) -> Result<Vec<String>, RenderError> {
+    pub(super) fn texts(
+        &self,
+        templates: &[Template],
+        context: &BTreeMap<String, Value>,
+    ) -> Result<Vec<String>, RenderError> {
         templates.iter().map(|template| self.text(template, context)).collect()
     }
 }
@@ -165,7 +169,7 @@ fn by_role(plan: &NetworkPlan, nodes: &BTreeMap<NodeName, (RoleName, Value)>, wi
 }
 
 /// A text that no other check, pair or seed has, the same each time.
-pub fn nonce(plan: &NetworkPlan, parts: &[&str]) -> String {
+pub(super) fn nonce(plan: &NetworkPlan, parts: &[&str]) -> String {
     let mut digest = skew_core::model::DigestBuilder::new("nonce");
     digest.text(&plan.seed.to_string()).text(&plan.id.0);
     for part in parts {

@@ -15,7 +15,7 @@ use skew_spec::{Expect, ExpectKind, Role, Spec};
 const MOMENTS: usize = 2000;
 
 /// A node with everything that is known about it before it starts.
-pub struct Actor {
+pub(super) struct Actor {
     /// Its seat.
     pub seat: Seat,
     /// Its version.
@@ -28,14 +28,14 @@ pub struct Actor {
 
 impl Actor {
     /// Its node's name.
-    pub fn name(&self) -> &NodeName {
+    pub(super) fn name(&self) -> &NodeName {
         &self.seat.node
     }
 }
 
 /// What was seen so far.
 #[derive(Debug, Default)]
-pub struct Notes {
+pub(super) struct Notes {
     /// The observations, in the order seen.
     pub observations: Vec<Observation>,
     /// What happened.
@@ -49,7 +49,7 @@ pub struct Notes {
 }
 
 /// One network while its scenario runs.
-pub struct Scene<'a> {
+pub(super) struct Scene<'a> {
     /// The spec.
     pub spec: &'a Spec,
     /// What is seated.
@@ -72,14 +72,14 @@ pub struct Scene<'a> {
 }
 
 /// The built-in check of that name.
-pub fn built_in(name: &str) -> CheckName {
+pub(super) fn built_in(name: &str) -> CheckName {
     CheckName::new(name).expect("the built-in names are well-formed")
 }
 
 impl<'a> Scene<'a> {
     /// A scene on which nothing has happened yet.
     #[allow(clippy::too_many_arguments)] // its fields, once
-    pub fn new(
+    pub(super) fn new(
         spec: &'a Spec,
         plan: &'a NetworkPlan,
         actors: Vec<Actor>,
@@ -95,46 +95,46 @@ impl<'a> Scene<'a> {
     }
 
     /// What was seen so far.
-    pub fn notes(&self) -> MutexGuard<'_, Notes> {
+    pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Milliseconds since the network was opened.
-    pub fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The node of that name.
-    pub fn actor(&self, node: &NodeName) -> Option<&Actor> {
+    pub(super) fn actor(&self, node: &NodeName) -> Option<&Actor> {
         self.actors.iter().find(|actor| actor.name() == node)
     }
 
     /// The nodes of a role.
-    pub fn of_role(&self, role: &RoleName) -> impl Iterator<Item = &Actor> {
+    pub(super) fn of_role(&self, role: &RoleName) -> impl Iterator<Item = &Actor> {
         self.actors.iter().filter(move |actor| actor.seat.party.role == *role)
     }
 
     /// Keeps an observation; what it says is bounded, printable and without secrets from here on.
-    pub fn observe(&self, mut observation: Observation) {
+    pub(super) fn observe(&self, mut observation: Observation) {
         observation.detail = self.shown(&observation.detail);
         observation.at_ms = self.now_ms();
         self.notes().observations.push(observation);
     }
 
     /// Keeps an observation about one node.
-    pub fn observe_node(&self, check: &str, node: &NodeName, result: Outcome, detail: &str) {
+    pub(super) fn observe_node(&self, check: &str, node: &NodeName, result: Outcome, detail: &str) {
         let mut observation = about(&built_in(check), Some(node), None, &[], result);
         observation.detail = detail.to_owned();
         self.observe(observation);
     }
 
     /// Text that may leave: without secrets, printable, bounded.
-    pub fn shown(&self, text: &str) -> String {
+    pub(super) fn shown(&self, text: &str) -> String {
         printable(&self.redactor.redact(text), DETAIL_MAX)
     }
 
     /// Keeps what happened.
-    pub fn moment(&self, node: Option<&NodeName>, what: impl AsRef<str>) {
+    pub(super) fn moment(&self, node: Option<&NodeName>, what: impl AsRef<str>) {
         let (at_ms, what) = (self.now_ms(), printable(&self.redactor.redact(what.as_ref()), 500));
         let mut notes = self.notes();
         if notes.timeline.len() < MOMENTS {
@@ -143,12 +143,12 @@ impl<'a> Scene<'a> {
     }
 
     /// A node is of no use any more because it failed that check.
-    pub fn troubled(&self, node: &NodeName, check: &CheckName) {
+    pub(super) fn troubled(&self, node: &NodeName, check: &CheckName) {
         self.notes().trouble.entry(node.clone()).or_insert_with(|| check.clone());
     }
 
     /// The check that says why a node is of no use; `None` when it is ready and alive.
-    pub fn trouble(&self, node: &NodeName) -> Option<CheckName> {
+    pub(super) fn trouble(&self, node: &NodeName) -> Option<CheckName> {
         if let Some(check) = self.notes().trouble.get(node) {
             return Some(check.clone());
         }
@@ -156,7 +156,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Whether a node may exit like this: a driver that is done, or one whose role is expected to.
-    pub fn may_exit(&self, exit: &Exit) -> bool {
+    pub(super) fn may_exit(&self, exit: &Exit) -> bool {
         let Some(actor) = self.actor(&exit.node) else { return false };
         let expected = self.expects_of(actor).any(|expect| match &expect.kind {
             ExpectKind::Exit(allowed) => exit.code.is_some_and(|code| allowed.contains(&code)),
@@ -166,18 +166,18 @@ impl<'a> Scene<'a> {
     }
 
     /// What is expected of a node.
-    pub fn expects_of<'s>(&'s self, actor: &'s Actor) -> impl Iterator<Item = &'s Expect> {
+    pub(super) fn expects_of<'s>(&'s self, actor: &'s Actor) -> impl Iterator<Item = &'s Expect> {
         let holds = |expect: &&Expect| expect.role.as_ref().is_none_or(|role| *role == actor.seat.party.role);
         self.spec.expects.iter().filter(holds)
     }
 
     /// Whether a node became ready and is alive.
-    pub fn is_ready(&self, node: &NodeName) -> bool {
+    pub(super) fn is_ready(&self, node: &NodeName) -> bool {
         self.trouble(node).is_none() && self.notes().ready.contains(node)
     }
 
     /// Ends the scenario when the machine, and not the system, is to blame for a node's failure.
-    pub async fn excused(&self, node: &NodeName) -> Result<(), DeployError> {
+    pub(super) async fn excused(&self, node: &NodeName) -> Result<(), DeployError> {
         match self.network.excuse(node).await {
             Some(error) => Err(error),
             None => Ok(()),
@@ -185,7 +185,7 @@ impl<'a> Scene<'a> {
     }
 
     /// Takes in one event.
-    pub fn hear(&self, event: &NodeEvent) {
+    pub(super) fn hear(&self, event: &NodeEvent) {
         match event {
             NodeEvent::Exit(exit) => self.moment(Some(&exit.node), format!("exit: {exit}")),
             NodeEvent::Log { .. } => {}
@@ -197,7 +197,7 @@ impl<'a> Scene<'a> {
 }
 
 /// An observation that skew itself makes.
-pub fn about(
+pub(super) fn about(
     check: &CheckName,
     from: Option<&NodeName>,
     to: Option<&NodeName>,
@@ -219,7 +219,7 @@ pub fn about(
 }
 
 /// What a command's end means: 0 ok, 77 unsupported, 126 and 127 error, else failed.
-pub fn outcome(output: &Output) -> Outcome {
+pub(super) fn outcome(output: &Output) -> Outcome {
     match output.status {
         _ if output.timed_out => Outcome::Failed,
         Some(0) => Outcome::Ok,
@@ -230,7 +230,7 @@ pub fn outcome(output: &Output) -> Outcome {
 }
 
 /// How a command ended and the end of what it said.
-pub fn said(argv: &[String], output: &Output, within: Duration) -> String {
+pub(super) fn said(argv: &[String], output: &Output, within: Duration) -> String {
     let program = argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
     let how = if output.timed_out {
         format!("did not end within {}", humantime::format_duration(within))

@@ -17,7 +17,7 @@ const OUTPUT: usize = 64 * 1024;
 const UNTOLD: Duration = Duration::from_secs(10);
 
 /// Nodes that start together, after everything they depend on.
-pub fn waves(actors: &[Actor]) -> Vec<Vec<&Actor>> {
+pub(super) fn waves(actors: &[Actor]) -> Vec<Vec<&Actor>> {
     let mut levels: BTreeMap<&RoleName, usize> = BTreeMap::new();
     // A role is one level above the highest it depends on; as many rounds as there are roles settle that.
     for _ in 0..actors.len() {
@@ -38,7 +38,7 @@ pub fn waves(actors: &[Actor]) -> Vec<Vec<&Actor>> {
 
 impl Scene<'_> {
     /// Starts some nodes of the network, in waves, and waits until they are ready or cannot be any more.
-    pub async fn bring_up(&self, wanted: impl Fn(&Actor) -> bool) -> Result<(), Stopped> {
+    pub(super) async fn bring_up(&self, wanted: impl Fn(&Actor) -> bool) -> Result<(), Stopped> {
         for wave in waves(&self.actors) {
             let wave: Vec<&Actor> = wave.into_iter().filter(|actor| wanted(actor)).collect();
             // Every `init` before any start: they are the last moment at which the others are still what they were.

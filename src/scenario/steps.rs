@@ -33,7 +33,12 @@ enum Tried {
 
 impl Scene<'_> {
     /// Runs the steps of a check between some nodes, one after the other.
-    pub async fn steps(&self, check: &Check, steps: &[Step], tuple: &Tuple) -> Result<(Outcome, String), Stopped> {
+    pub(super) async fn steps(
+        &self,
+        check: &Check,
+        steps: &[Step],
+        tuple: &Tuple,
+    ) -> Result<(Outcome, String), Stopped> {
         let deadline = Instant::now() + check.within;
         let mut context = self.step_context(&check.name, tuple);
         for (n, step) in steps.iter().enumerate() {

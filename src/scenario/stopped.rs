@@ -45,6 +45,6 @@ impl From<Stopped> for End {
 }
 
 /// A pattern of the spec or of a filled-in template.
-pub fn regex(pattern: &str) -> Result<Regex, Stopped> {
+pub(super) fn regex(pattern: &str) -> Result<Regex, Stopped> {
     Regex::new(pattern).map_err(|error| Stopped::harness(format!("read the pattern /{pattern}/: {error}")))
 }

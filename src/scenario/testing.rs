@@ -8,7 +8,7 @@ use skew_core::model::{
 use skew_deploy::Place;
 
 /// A network of nodes written `role-index@version`.
-pub fn plan(seats: &[&str]) -> NetworkPlan {
+pub(super) fn plan(seats: &[&str]) -> NetworkPlan {
     let seat = |text: &&str| {
         let (node, version) = text.split_once('@').unwrap();
         let (role, _) = node.rsplit_once('-').unwrap();
@@ -31,7 +31,7 @@ pub fn plan(seats: &[&str]) -> NetworkPlan {
 }
 
 /// Where the `n`th node is.
-pub fn place(seat: &Seat, n: usize) -> Place {
+pub(super) fn place(seat: &Seat, n: usize) -> Place {
     let address = std::net::IpAddr::from([127, 64, 0, u8::try_from(n + 1).unwrap()]);
     Place {
         node: seat.node.clone(),

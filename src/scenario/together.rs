@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 /// Runs futures, at most `limit` at once, and gives their results in the order of the futures.
-pub async fn together<'a, T>(
+pub(super) async fn together<'a, T>(
     limit: usize,
     futures: impl IntoIterator<Item = impl Future<Output = T> + Send + 'a>,
 ) -> Vec<T> {

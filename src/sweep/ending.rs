@@ -30,7 +30,7 @@ impl Ending {
 }
 
 /// What a shard came to: whether its networks could be run. What they mean is decided when all shards are merged.
-pub fn shard_ending(verdicts: &Verdicts) -> Ending {
+pub(super) fn shard_ending(verdicts: &Verdicts) -> Ending {
     let failed = verdicts.values().any(|verdict| matches!(verdict.kind, VerdictKind::Error { .. }));
     if failed { Ending::Infrastructure } else { Ending::Expected }
 }

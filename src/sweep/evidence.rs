@@ -209,12 +209,12 @@ pub(super) struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     /// The first network is left at once: what is wrong with the place shows early.
-    pub fn new(evidence: Evidence<'a>, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(evidence: Evidence<'a>, events: mpsc::Sender<Event>) -> Self {
         Self { evidence, due: Instant::now(), events }
     }
 
     /// Something was recorded. A place that cannot be had is a note: at the end it is tried for longer.
-    pub async fn recorded(&mut self, store: &mut Store) {
+    pub(super) async fn recorded(&mut self, store: &mut Store) {
         let began = Instant::now();
         if began < self.due {
             return;

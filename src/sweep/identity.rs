@@ -33,7 +33,12 @@ pub fn attempt_id(sweep: &SweepId, ordinal: usize) -> AttemptId {
 ///
 /// `recheck` makes old evidence worthless. A `fresh` sweep believes only itself, and those before it that were the
 /// same command and were interrupted: the same command resumes.
-pub fn believed_since(sweeps: &[SweepRecord], this: &SweepRecord, fresh: bool, recheck: Option<Duration>) -> u64 {
+pub(super) fn believed_since(
+    sweeps: &[SweepRecord],
+    this: &SweepRecord,
+    fresh: bool,
+    recheck: Option<Duration>,
+) -> u64 {
     let oldest =
         recheck.map_or(0, |age| this.started_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
     if !fresh {

@@ -60,7 +60,7 @@ struct Flight {
 }
 
 impl Loop<'_> {
-    pub async fn run(mut self) -> Result<Looped, SweepError> {
+    pub(super) async fn run(mut self) -> Result<Looped, SweepError> {
         let mut running: JoinSet<Running> = JoinSet::new();
         let driven = self.drive(&mut running).await;
         if driven.is_err() {

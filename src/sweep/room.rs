@@ -12,7 +12,7 @@ const TRIES_ALONE: u32 = 2;
 
 /// How many networks run at once.
 #[derive(Debug)]
-pub struct Room {
+pub(super) struct Room {
     most: usize,
     now: usize,
     /// How often it became less. What began before the last time says nothing new.
@@ -27,14 +27,14 @@ pub struct Room {
 
 /// What is remembered of a network when it begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
+pub(super) struct Ticket {
     round: u64,
     alone: bool,
 }
 
 /// What becomes of a network that found no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crowded {
+pub(super) enum Crowded {
     /// It is put back; nothing begins before the pause is over.
     Later {
         /// The pause.
@@ -46,23 +46,23 @@ pub enum Crowded {
 
 impl Room {
     /// At most so many at once; nothing is known of the room.
-    pub fn new(most: usize) -> Self {
+    pub(super) fn new(most: usize) -> Self {
         let most = most.max(1);
         Self { most, now: most, round: 0, had: 0, vain: 0, vain_alone: 0 }
     }
 
     /// How many may begin while so many run.
-    pub fn free(&self, running: usize) -> usize {
+    pub(super) fn free(&self, running: usize) -> usize {
         self.now.saturating_sub(running)
     }
 
     /// A network begins while so many others run.
-    pub fn begin(&self, others: usize) -> Ticket {
+    pub(super) fn begin(&self, others: usize) -> Ticket {
         Ticket { round: self.round, alone: self.now == 1 && others == 0 }
     }
 
     /// A network had room.
-    pub fn had_some(&mut self) {
+    pub(super) fn had_some(&mut self) {
         (self.vain, self.vain_alone) = (0, 0);
         if self.now < self.most {
             self.had += 1;
@@ -73,7 +73,7 @@ impl Room {
     }
 
     /// A network found none while so many others ran.
-    pub fn had_none(&mut self, ticket: Ticket, others: usize) -> Crowded {
+    pub(super) fn had_none(&mut self, ticket: Ticket, others: usize) -> Crowded {
         if ticket.alone {
             self.vain_alone += 1;
             if self.vain_alone >= TRIES_ALONE {

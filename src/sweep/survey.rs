@@ -82,7 +82,7 @@ pub fn survey_chosen<E: From<SweepError>>(
 ///
 /// # Errors
 /// When a revision is not there, or a source cannot be had.
-pub fn survey_unchecked(look: &Look<'_>, builds: &BTreeMap<Digest, BuildRecord>) -> Result<Survey, SweepError> {
+pub(super) fn survey_unchecked(look: &Look<'_>, builds: &BTreeMap<Digest, BuildRecord>) -> Result<Survey, SweepError> {
     found(look, builds, |_, wanted| Ok(wanted))
 }
 

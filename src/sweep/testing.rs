@@ -7,15 +7,15 @@ use skew_core::model::{
     Version, VersionId,
 };
 
-pub fn role(name: &str) -> RoleName {
+pub(super) fn role(name: &str) -> RoleName {
     RoleName::new(name).unwrap()
 }
 
-pub fn party(name: &str, version: &str) -> Party {
+pub(super) fn party(name: &str, version: &str) -> Party {
     Party::new(&role(name), &VersionId::new(version))
 }
 
-pub fn version(label: &str, order: u32) -> Version {
+pub(super) fn version(label: &str, order: u32) -> Version {
     Version {
         id: VersionId::new(label),
         source: SourceName::new("system").unwrap(),
@@ -30,7 +30,7 @@ pub fn version(label: &str, order: u32) -> Version {
 }
 
 /// Versions from old to new, and roles that exist at all of them; no checks.
-pub fn matrix(versions: &[&str], roles: &[&str]) -> Matrix {
+pub(super) fn matrix(versions: &[&str], roles: &[&str]) -> Matrix {
     let versions: Vec<Version> = (0u32..).zip(versions).map(|(order, label)| version(label, order)).collect();
     let members: BTreeMap<_, _> = versions
         .iter()

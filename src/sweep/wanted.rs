@@ -60,7 +60,7 @@ pub struct Wanted {
 }
 
 /// The versions that a role is played at: those of the matrix it exists for, its pinned one, or those it follows.
-pub fn versions_of<'r>(spec: &Spec, resolved: &'r Resolved, role: &RoleName) -> Vec<&'r Version> {
+pub(super) fn versions_of<'r>(spec: &Spec, resolved: &'r Resolved, role: &RoleName) -> Vec<&'r Version> {
     let Some(definition) = spec.roles.get(role) else { return Vec::new() };
     match &definition.version {
         RoleVersion::Matrix => resolved.versions.iter().filter(|version| exists_at(definition, version)).collect(),
@@ -79,7 +79,7 @@ fn exists_at(role: &Role, version: &Version) -> bool {
 }
 
 /// The versions at which a part is mounted into a role's nodes of one version; several when it is an axis.
-pub fn part_versions<'r>(
+pub(super) fn part_versions<'r>(
     resolved: &'r Resolved,
     role: &Role,
     version: &'r Version,
@@ -95,7 +95,7 @@ pub fn part_versions<'r>(
 }
 
 /// Every image that is needed, each once.
-pub fn wanted(spec: &Spec, resolved: &Resolved) -> Vec<Wanted> {
+pub(super) fn wanted(spec: &Spec, resolved: &Resolved) -> Vec<Wanted> {
     let mut all: BTreeMap<ImageOf, Wanted> = BTreeMap::new();
     let mut add = |of: ImageOf, recipe: &Recipe, version: &Version| {
         let wanted = Wanted { of: of.clone(), recipe: recipe.clone(), version: version.clone() };

@@ -23,7 +23,7 @@ struct Screen {
 }
 
 /// Shows events until every sender is gone.
-pub fn show(events: &mpsc::Receiver<Event>, verbose: bool) {
+pub(super) fn show(events: &mpsc::Receiver<Event>, verbose: bool) {
     let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let cells = all.add(ProgressBar::new(0));
     cells.set_style(style("{bar:30} {pos}/{len} cells decided  {elapsed}  {msg}"));

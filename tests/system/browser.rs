@@ -20,7 +20,7 @@ use skew_testing::needs::skipped;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A browser of its own, killed with everything that it started.
-pub struct Browser {
+pub(crate) struct Browser {
     driver: Child,
     url: String,
     pub client: Client,
@@ -35,7 +35,7 @@ fn find(names: &[&str]) -> Option<PathBuf> {
 
 impl Browser {
     /// None when the machine has no browser.
-    pub async fn open(test: &str, page: &Path) -> Option<Self> {
+    pub(crate) async fn open(test: &str, page: &Path) -> Option<Self> {
         let (Some(chromium), Some(chromedriver)) = (find(&["chromium", "chromium-browser"]), find(&["chromedriver"]))
         else {
             skipped(test, "chromium and chromedriver are not installed");
@@ -78,16 +78,16 @@ impl Browser {
         Some(browser)
     }
 
-    pub async fn run(&self, script: &str) -> Value {
+    pub(crate) async fn run(&self, script: &str) -> Value {
         self.client.execute(script, Vec::new()).await.unwrap()
     }
 
-    pub async fn text(&self, css: &str) -> String {
+    pub(crate) async fn text(&self, css: &str) -> String {
         let element = self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await;
         element.unwrap_or_else(|error| panic!("{css}: {error}")).text().await.unwrap()
     }
 
-    pub async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         let element = self.client.find(Locator::Css(css)).await.unwrap_or_else(|error| panic!("{css}: {error}"));
         // Not below what stays at the top of the window.
         let centred = "arguments[0].scrollIntoView({ block: 'center', inline: 'center' })";
@@ -95,14 +95,14 @@ impl Browser {
         element.click().await.unwrap();
     }
 
-    pub async fn press(&self, key: Key) -> Result<(), CmdError> {
+    pub(crate) async fn press(&self, key: Key) -> Result<(), CmdError> {
         let value = char::from(key);
         let keys = KeyActions::new("keys".to_owned()).then(KeyAction::Down { value }).then(KeyAction::Up { value });
         self.client.perform_actions(keys).await
     }
 
     /// Waits until a script's answer is true.
-    pub async fn until(&self, what: &str, script: &str) {
+    pub(crate) async fn until(&self, what: &str, script: &str) {
         let deadline = std::time::Instant::now() + PATIENCE;
         while self.run(script).await != json!(true) {
             assert!(std::time::Instant::now() < deadline, "never came: {what}");
@@ -110,13 +110,13 @@ impl Browser {
         }
     }
 
-    pub async fn panel_is(&self, open: bool) {
+    pub(crate) async fn panel_is(&self, open: bool) {
         let script = format!("return document.getElementById('panel').hidden === {}", !open);
         self.until(if open { "the panel" } else { "the panel's end" }, &script).await;
     }
 
     /// The panel lies over the page, where its reader looks.
-    pub async fn check_panel_in_sight(&self) {
+    pub(crate) async fn check_panel_in_sight(&self) {
         let middle = "const box = document.getElementById('panel').getBoundingClientRect();
           const there = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
           return Boolean(there && there.closest('#panel')) && box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth";
@@ -141,20 +141,20 @@ impl Browser {
     }
 
     /// Makes the browser one of a screen so large, which may be a phone's: no window is as narrow.
-    pub async fn screen(&self, width: u32, height: u32) {
+    pub(crate) async fn screen(&self, width: u32, height: u32) {
         let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
         self.driver("goog/cdp/execute", &command).await;
     }
 
     /// Makes the browser one whose user likes it light or dark.
-    pub async fn scheme(&self, scheme: &str) {
+    pub(crate) async fn scheme(&self, scheme: &str) {
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.driver("goog/cdp/execute", &json!({ "cmd": "Emulation.setEmulatedMedia", "params": media })).await;
     }
 
     /// Asserts that axe-core finds nothing wrong with what some selectors choose, and did look at its colours.
-    pub async fn check_accessible(&self, axe: &str, context: &Value) {
+    pub(crate) async fn check_accessible(&self, axe: &str, context: &Value) {
         self.run(axe).await;
         let script = "const [context, done] = arguments;
           axe.run(context, { resultTypes: ['violations'] }).then((all) => done({
@@ -166,7 +166,7 @@ impl Browser {
     }
 
     /// Nothing ran, nothing was asked of anyone, nothing went wrong.
-    pub async fn check_harmless(&self) {
+    pub(crate) async fn check_harmless(&self) {
         assert_eq!(self.run("return typeof window.pwned").await, json!("undefined"));
         assert_eq!(self.run("return performance.getEntriesByType('resource').length").await, json!(0));
         assert_eq!(self.run("return document.images.length").await, json!(0));

@@ -14,13 +14,13 @@ use skew_core::model::PortName;
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What came of each address when none worked.
-pub type Each<A> = Vec<(A, io::Error)>;
+pub(crate) type Each<A> = Vec<(A, io::Error)>;
 
 /// Tries addresses in their order, and gives the first that works.
 ///
 /// # Errors
 /// What came of each, when none worked or the time was over.
-pub async fn first<A: Copy>(
+pub(crate) async fn first<A: Copy>(
     all: &[A],
     within: Duration,
     attempt: impl AsyncFn(A) -> io::Result<()>,

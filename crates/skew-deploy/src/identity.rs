@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// A process: its id alone is reused, with its start time it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// The process id.
     pub pid: i32,
     /// When it started, in clock ticks since boot.
@@ -16,7 +16,7 @@ pub struct Identity {
 
 /// One row of the process table.
 #[derive(Debug, Clone, Copy)]
-pub struct Proc {
+pub(crate) struct Proc {
     /// Which process.
     pub id: Identity,
     /// Its parent.
@@ -29,18 +29,18 @@ pub struct Proc {
 
 impl Identity {
     /// The process of that id as it is now.
-    pub fn of(pid: i32) -> Option<Self> {
+    pub(crate) fn of(pid: i32) -> Option<Self> {
         read(pid).map(|proc| proc.id)
     }
 
     /// This process.
-    pub fn own() -> Self {
+    pub(crate) fn own() -> Self {
         let pid = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
         Self::of(pid).unwrap_or(Self { pid, start: 0 })
     }
 
     /// Whether it is there and not a zombie.
-    pub fn is_alive(self) -> bool {
+    pub(crate) fn is_alive(self) -> bool {
         match read(self.pid) {
             Some(proc) => proc.id == self && !proc.zombie,
             // Without a process table only the id can be asked for.
@@ -49,7 +49,7 @@ impl Identity {
     }
 
     /// Sends a signal to exactly this process; `false` when it is gone.
-    pub fn kill(self, with: rustix::process::Signal) -> bool {
+    pub(crate) fn kill(self, with: rustix::process::Signal) -> bool {
         signal(self, Some(with))
     }
 }
@@ -77,7 +77,7 @@ fn signal(id: Identity, with: Option<rustix::process::Signal>) -> bool {
 }
 
 /// One process.
-pub fn read(pid: i32) -> Option<Proc> {
+pub(crate) fn read(pid: i32) -> Option<Proc> {
     parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 

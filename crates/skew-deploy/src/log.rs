@@ -29,7 +29,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Takes some bytes and gives the lines that they complete.
-    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(String)) {
+    pub(crate) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(String)) {
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             let (text, ends) = match piece.split_last() {
                 Some((b'\n', text)) => (text, true),
@@ -45,7 +45,7 @@ impl Lines {
     }
 
     /// The last line, when it has no end.
-    pub fn finish(&mut self) -> Option<String> {
+    pub(crate) fn finish(&mut self) -> Option<String> {
         (!self.line.is_empty() || self.dropped > 0).then(|| self.take())
     }
 
@@ -77,13 +77,13 @@ pub(super) struct Log {
 
 impl Log {
     /// Creates the log's file.
-    pub fn create(path: &Path, limit: u64) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path, limit: u64) -> io::Result<Self> {
         let file = BufWriter::new(File::create(path)?);
         Ok(Self { path: path.to_owned(), limit, file, length: 0, in_tail: false, total: 0, kept: 0 })
     }
 
     /// Adds a line.
-    pub fn line(&mut self, at_ms: u64, stream: Stream, text: &str) -> io::Result<()> {
+    pub(crate) fn line(&mut self, at_ms: u64, stream: Stream, text: &str) -> io::Result<()> {
         let mark = match stream {
             Stream::Stdout => '|',
             Stream::Stderr => '!',
@@ -119,12 +119,12 @@ impl Log {
     }
 
     /// Makes what was added visible in the files.
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 
     /// The whole log in one file.
-    pub fn whole(&mut self) -> io::Result<LogFile> {
+    pub(crate) fn whole(&mut self) -> io::Result<LogFile> {
         self.flush()?;
         let truncated = self.kept < self.total;
         if !self.in_tail {

@@ -28,12 +28,12 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Milliseconds since the network was opened.
-    pub fn at_ms(&self) -> u64 {
+    pub(crate) fn at_ms(&self) -> u64 {
         u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Puts lines into the log and tells who listens; waits while nobody does.
-    pub async fn lines(&self, stream: Stream, lines: Vec<String>) {
+    pub(crate) async fn lines(&self, stream: Stream, lines: Vec<String>) {
         let at_ms = self.at_ms();
         let lines: Vec<String> = lines.into_iter().map(|line| self.redactor.redact(&line).into_owned()).collect();
         {
@@ -47,7 +47,7 @@ impl Sink {
     }
 
     /// The log so far.
-    pub fn whole(&self) -> io::Result<LogFile> {
+    pub(crate) fn whole(&self) -> io::Result<LogFile> {
         lock(&self.log).whole()
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Beside {
 
 impl Beside {
     /// Finds and reads them.
-    pub fn of(recipe: &CommandRecipe, path: &Path) -> Result<Self, ImageError> {
+    pub(crate) fn of(recipe: &CommandRecipe, path: &Path) -> Result<Self, ImageError> {
         let dir = path.parent().unwrap_or(Path::new("."));
         let mut beside = Self::default();
         let mut wanted: BTreeSet<String> = BTreeSet::new();

@@ -32,14 +32,14 @@ pub(crate) struct References {
 
 impl References {
     /// Knows nothing yet; finds credentials as Docker does in this environment.
-    pub fn new(env: &BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(env: &BTreeMap<String, String>) -> Self {
         let variable = |name: &str| env.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let dir = variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")));
         Self { docker_config: dir.map(|dir| dir.join("config.json")), ..Self::default() }
     }
 
     /// Remembers in a file.
-    pub fn remember(&mut self, memory: PathBuf, offline: bool) {
+    pub(crate) fn remember(&mut self, memory: PathBuf, offline: bool) {
         (self.memory, self.offline) = (Some(memory), offline);
     }
 
@@ -50,7 +50,7 @@ impl References {
     }
 
     /// The image that a recipe means for a version, and its digest now.
-    pub fn resolve(&self, input: &Input<'_>, recipe: &ImageRecipe) -> Result<(RemoteImage, Digest), ImageError> {
+    pub(crate) fn resolve(&self, input: &Input<'_>, recipe: &ImageRecipe) -> Result<(RemoteImage, Digest), ImageError> {
         let image = reference(input, recipe)?;
         if let RemoteAt::Digest(digest) = image.at {
             return Ok((image, digest));
@@ -87,7 +87,7 @@ impl References {
     }
 
     /// Fetches the image into the layout.
-    pub fn pull(&self, input: &Input<'_>, recipe: &ImageRecipe, site: &Site<'_>) -> Result<Built, BuildError> {
+    pub(crate) fn pull(&self, input: &Input<'_>, recipe: &ImageRecipe, site: &Site<'_>) -> Result<Built, BuildError> {
         let (image, digest) = self.resolve(input, recipe)?;
         let registry = self.registry(&image, recipe).map_err(ImageError::from)?;
         let at = RemoteAt::Digest(digest);

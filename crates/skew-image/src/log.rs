@@ -26,12 +26,12 @@ pub(crate) struct Said {
 
 impl Said {
     /// The last lines, without control characters.
-    pub fn tail(&self) -> Vec<String> {
+    pub(crate) fn tail(&self) -> Vec<String> {
         tail(&self.last)
     }
 
     /// Whether one of the last lines says this, in whatever case.
-    pub fn mentions(&self, words: &[&str]) -> bool {
+    pub(crate) fn mentions(&self, words: &[&str]) -> bool {
         let text = String::from_utf8_lossy(&self.last).to_lowercase();
         words.iter().any(|word| text.contains(word))
     }

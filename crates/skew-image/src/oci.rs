@@ -46,7 +46,7 @@ pub(crate) struct Runtime<'a> {
 impl Runtime<'_> {
     /// Says whether two images are the same program: layers and what is run, no names and no dates. Compression is left
     /// out too, as compressors differ from machine to machine.
-    pub fn content(&self) -> Digest {
+    pub(crate) fn content(&self) -> Digest {
         let mut builder = DigestBuilder::new("image content");
         builder.text(&self.diffs.len().to_string());
         for diff in self.diffs {
@@ -59,7 +59,7 @@ impl Runtime<'_> {
     }
 
     /// The config document. `created` is in seconds since 1970.
-    pub fn config(&self, created: i64) -> Value {
+    pub(crate) fn config(&self, created: i64) -> Value {
         let created = timestamp(created);
         let mut config = json!({});
         if !self.entrypoint.is_empty() {

@@ -20,17 +20,17 @@ pub(crate) struct Hashing<T> {
 
 impl<T> Hashing<T> {
     /// Hashes what passes from now on.
-    pub fn new(inner: T) -> Self {
+    pub(crate) fn new(inner: T) -> Self {
         Self { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
     /// The digest of what passed until now.
-    pub fn digest(&self) -> Digest {
+    pub(crate) fn digest(&self) -> Digest {
         Digest::from_bytes(self.hasher.clone().finalize().into())
     }
 
     /// What was inside, the digest of what passed, and how many bytes these were.
-    pub fn finish(self) -> (T, Digest, u64) {
+    pub(crate) fn finish(self) -> (T, Digest, u64) {
         let digest = Digest::from_bytes(self.hasher.finalize().into());
         (self.inner, digest, self.bytes)
     }
@@ -68,7 +68,7 @@ pub(crate) enum Unpacked {
 
 impl Unpacked {
     /// The blob below it.
-    pub fn into_inner(self) -> Hashing<File> {
+    pub(crate) fn into_inner(self) -> Hashing<File> {
         match self {
             Self::Gzip(gzip) => gzip.into_inner(),
             Self::Plain(blob) => blob,
@@ -94,7 +94,7 @@ pub(crate) struct Blobs {
 
 impl Blobs {
     /// Makes the directories.
-    pub fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
         let blobs = root.join("blobs").join("sha256");
         let temporary = root.join("tmp");
         fs::create_dir_all(&blobs)?;
@@ -103,19 +103,19 @@ impl Blobs {
     }
 
     /// Where a blob is, or would be.
-    pub fn path(&self, digest: &Digest) -> PathBuf {
+    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         self.blobs.join(digest.hex())
     }
 
     /// A blob to be written; it is there once it is finished.
-    pub fn write(&self) -> io::Result<Hashing<NamedTempFile>> {
+    pub(crate) fn write(&self) -> io::Result<Hashing<NamedTempFile>> {
         let file =
             tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(&self.temporary)?;
         Ok(Hashing::new(file))
     }
 
     /// Puts a written blob in its place, on the disk for good.
-    pub fn finish(&self, blob: Hashing<NamedTempFile>) -> io::Result<(Digest, u64)> {
+    pub(crate) fn finish(&self, blob: Hashing<NamedTempFile>) -> io::Result<(Digest, u64)> {
         let (file, digest, bytes) = blob.finish();
         file.as_file().sync_all()?;
         file.persist(self.path(&digest)).map_err(|error| error.error)?;
@@ -123,14 +123,14 @@ impl Blobs {
     }
 
     /// Writes a small blob.
-    pub fn put(&self, bytes: &[u8]) -> io::Result<(Digest, u64)> {
+    pub(crate) fn put(&self, bytes: &[u8]) -> io::Result<(Digest, u64)> {
         let mut blob = self.write()?;
         blob.write_all(bytes)?;
         self.finish(blob)
     }
 
     /// Reads a small blob; none when it is missing, damaged or larger than `bound`. A damaged one is removed.
-    pub fn read(&self, digest: &Digest, bound: u64) -> Option<Vec<u8>> {
+    pub(crate) fn read(&self, digest: &Digest, bound: u64) -> Option<Vec<u8>> {
         let mut bytes = Vec::new();
         let file = File::open(self.path(digest)).ok()?;
         file.take(bound + 1).read_to_end(&mut bytes).ok()?;
@@ -142,12 +142,12 @@ impl Blobs {
     }
 
     /// Opens a blob to be read and verified to its end.
-    pub fn open_blob(&self, digest: &Digest) -> io::Result<Hashing<File>> {
+    pub(crate) fn open_blob(&self, digest: &Digest) -> io::Result<Hashing<File>> {
         Ok(Hashing::new(File::open(self.path(digest))?))
     }
 
     /// Opens a layer's blob to be unpacked and verified to its end.
-    pub fn open_layer(&self, digest: &Digest) -> io::Result<Unpacked> {
+    pub(crate) fn open_layer(&self, digest: &Digest) -> io::Result<Unpacked> {
         let mut file = File::open(self.path(digest))?;
         let mut magic = Vec::new();
         (&mut file).take(4).read_to_end(&mut magic)?;
@@ -164,18 +164,18 @@ impl Blobs {
     }
 
     /// Whether a blob of this size is there. Its content is verified when it is read.
-    pub fn has(&self, digest: &Digest, bytes: u64) -> bool {
+    pub(crate) fn has(&self, digest: &Digest, bytes: u64) -> bool {
         fs::metadata(self.path(digest)).is_ok_and(|meta| meta.len() == bytes)
     }
 
     /// Removes a blob that is damaged, so that it is made again.
-    pub fn discard(&self, digest: &Digest) {
+    pub(crate) fn discard(&self, digest: &Digest) {
         // Where it cannot be removed, reading it fails again.
         let _ = fs::remove_file(self.path(digest));
     }
 
     /// Removes every file that was never finished. Nobody may be writing one.
-    pub fn sweep(&self) -> io::Result<()> {
+    pub(crate) fn sweep(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.temporary)? {
             fs::remove_file(entry?.path())?;
         }
@@ -183,7 +183,7 @@ impl Blobs {
     }
 
     /// Removes every blob that is not wanted and every file that was never finished; how many bytes that freed.
-    pub fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> io::Result<u64> {
+    pub(crate) fn retain(&self, wanted: impl Fn(&Digest) -> bool) -> io::Result<u64> {
         self.sweep()?;
         let mut freed = 0;
         for entry in fs::read_dir(&self.blobs)? {

@@ -38,7 +38,7 @@ type Asked = (Vec<String>, BTreeMap<String, OsString>);
 
 impl Machine {
     /// A machine with this environment: `PATH`, `HOME`, and what recipes pass through.
-    pub fn new(env: BTreeMap<String, String>) -> Self {
+    pub(crate) fn new(env: BTreeMap<String, String>) -> Self {
         Self { env, outputs: Mutex::default() }
     }
 
@@ -52,12 +52,12 @@ impl Machine {
     }
 
     /// A program on this machine's `PATH`.
-    pub fn program(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn program(&self, name: &str) -> Option<PathBuf> {
         self.find(name)
     }
 
     /// Where this machine's programs and the person's files are, and the variables with this prefix.
-    pub fn settings<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = (&'m String, &'m String)> {
+    pub(crate) fn settings<'m>(&'m self, prefix: &'m str) -> impl Iterator<Item = (&'m String, &'m String)> {
         let wanted =
             move |name: &str| name.starts_with(prefix) || matches!(name, "PATH" | "HOME" | "USER" | "SSL_CERT_FILE");
         self.env.iter().filter(move |(name, _)| wanted(name))
@@ -65,7 +65,7 @@ impl Machine {
 
     /// The directories of a build's `PATH`: those of the declared tools as this machine's `PATH` orders them, then the
     /// system's.
-    pub fn path(&self, recipe: &CommandRecipe) -> Vec<PathBuf> {
+    pub(crate) fn path(&self, recipe: &CommandRecipe) -> Vec<PathBuf> {
         let mut dirs: Vec<PathBuf> = Vec::new();
         for tool in &recipe.tools {
             dirs.extend(self.find(tool).and_then(|tool| Some(tool.parent()?.to_owned())));
@@ -86,7 +86,7 @@ impl Machine {
     }
 
     /// What a recipe's commands see in every build of every version.
-    pub fn environment(&self, recipe: &CommandRecipe) -> BTreeMap<String, OsString> {
+    pub(crate) fn environment(&self, recipe: &CommandRecipe) -> BTreeMap<String, OsString> {
         let mut env: BTreeMap<String, OsString> = BTreeMap::new();
         // A path with a colon in it cannot be on PATH at all, and was split from one.
         let path = std::env::join_paths(self.path(recipe)).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Machine {
     }
 
     /// What one of a recipe's `inputs` prints. Asked once for each environment.
-    pub fn output(&self, command: &[String], recipe: &CommandRecipe) -> Result<Vec<u8>, ImageError> {
+    pub(crate) fn output(&self, command: &[String], recipe: &CommandRecipe) -> Result<Vec<u8>, ImageError> {
         let key = (command.to_vec(), self.environment(recipe));
         let remembered = || self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(output) = remembered().get(&key) {
@@ -141,7 +141,7 @@ impl Machine {
     }
 
     /// The programs that a recipe needs, and where they are.
-    pub fn programs<'r>(&self, recipe: &'r Recipe) -> Vec<(&'r str, Option<PathBuf>)> {
+    pub(crate) fn programs<'r>(&self, recipe: &'r Recipe) -> Vec<(&'r str, Option<PathBuf>)> {
         let command = match &recipe.kind {
             RecipeKind::Command(command) => command,
             RecipeKind::Nix(_) => return vec![("nix", self.find("nix"))],
@@ -157,7 +157,7 @@ impl Machine {
     }
 
     /// Names every program that some recipe needs and this machine does not have.
-    pub fn check<'a>(&self, recipes: impl IntoIterator<Item = &'a Recipe>) -> Result<(), MissingTools> {
+    pub(crate) fn check<'a>(&self, recipes: impl IntoIterator<Item = &'a Recipe>) -> Result<(), MissingTools> {
         let mut missing: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
         for recipe in recipes {
             for (tool, _) in self.programs(recipe).into_iter().filter(|(_, found)| found.is_none()) {

@@ -57,7 +57,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// Puts everything below the directory `from` into the directory `into` of the image. `private` are directories of
     /// this machine that no link may name.
-    pub fn add_directory(&mut self, from: &Path, into: &Path, private: &[&Path]) -> Result<(), TreeError> {
+    pub(crate) fn add_directory(&mut self, from: &Path, into: &Path, private: &[&Path]) -> Result<(), TreeError> {
         for entry in walkdir::WalkDir::new(from)
             .min_depth(1)
             .sort_by_file_name()
@@ -76,7 +76,7 @@ impl Tree {
 
     /// Puts one file, link or (empty) directory at a path of the image. Links that lead into `root`, its place on this
     /// machine, are made to lead to the same place in the image.
-    pub fn add(&mut self, from: &Path, root: &Path, at: &Path, private: &[&Path]) -> Result<(), TreeError> {
+    pub(crate) fn add(&mut self, from: &Path, root: &Path, at: &Path, private: &[&Path]) -> Result<(), TreeError> {
         let read = |error| TreeError::Read { path: from.to_owned(), error };
         let meta = fs::symlink_metadata(from).map_err(read)?;
         let kind = meta.file_type();

@@ -370,17 +370,17 @@ impl<K, T> Default for Map<K, T> {
 
 impl<K: AsRef<str>, T> Map<K, T> {
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&T> {
+    pub(crate) fn get(&self, key: &str) -> Option<&T> {
         self.entries.iter().find(|(name, _)| name.value.as_ref() == key).map(|(_, value)| value)
     }
 
     /// The keys, those with unreadable values included.
-    pub fn keys(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(key, _)| key.value.as_ref()).chain(self.broken.iter().map(String::as_str))
     }
 
     /// Whether the key was written.
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.keys().any(|name| name == key)
     }
 }

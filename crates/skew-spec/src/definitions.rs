@@ -39,7 +39,7 @@ pub(super) type Read<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
 
 impl Definitions {
     /// Reads every file that the spec names.
-    pub fn read(spec: RawSpec, path: PathBuf, texts: Texts, shown: &Path, read: Read<'_>, sink: &Sink) -> Self {
+    pub(crate) fn read(spec: RawSpec, path: PathBuf, texts: Texts, shown: &Path, read: Read<'_>, sink: &Sink) -> Self {
         let mut all =
             Self { spec, path, texts, recipes: BTreeMap::new(), templates: BTreeMap::new(), lists: BTreeMap::new() };
         let mut reader = Reader { shown, read, sink };
@@ -119,22 +119,22 @@ impl Definitions {
     }
 
     /// A path as it was written at a place, made relative to the file it stands in.
-    pub fn join(&self, path: &str, at: Place) -> PathBuf {
+    pub(crate) fn join(&self, path: &str, at: Place) -> PathBuf {
         normal(&self.texts[at.text as usize].dir.join(path))
     }
 
     /// The roles as written.
-    pub fn roles(&self) -> impl Iterator<Item = &(At<skew_core::model::RoleName>, RawRole)> {
+    pub(crate) fn roles(&self) -> impl Iterator<Item = &(At<skew_core::model::RoleName>, RawRole)> {
         self.spec.roles.iter().flat_map(|roles| &roles.entries)
     }
 
     /// A role as written.
-    pub fn raw_role(&self, name: &str) -> Option<&RawRole> {
+    pub(crate) fn raw_role(&self, name: &str) -> Option<&RawRole> {
         self.spec.roles.as_ref()?.get(name)
     }
 
     /// A role and those it extends, itself first; a cycle ends it.
-    pub fn chain<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+    pub(crate) fn chain<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
         let mut chain = vec![name];
         let mut role = self.raw_role(name);
         while let Some(parent) = role.and_then(|role| role.extends.as_ref()) {
@@ -148,7 +148,7 @@ impl Definitions {
     }
 
     /// The role whose version this one has in the end, when it follows one; `extends` counts.
-    pub fn followed(&self, name: &str) -> Option<&str> {
+    pub(crate) fn followed(&self, name: &str) -> Option<&str> {
         let first = self.follows(name)?;
         let mut last = first;
         let mut seen = vec![first];
@@ -181,7 +181,7 @@ impl Definitions {
     }
 
     /// A role with what it extends and the overrides that apply.
-    pub fn role(&self, name: &str, active: Active<'_>) -> Option<RawRole> {
+    pub(crate) fn role(&self, name: &str, active: Active<'_>) -> Option<RawRole> {
         let mut chain = self.chain(name).into_iter().rev();
         let mut role = self.layered(chain.next()?, active)?;
         for name in chain {
@@ -201,7 +201,12 @@ impl Definitions {
     }
 
     /// A recipe with the overrides that apply; `None` when it was reported.
-    pub fn recipe(&self, reference: &At<RecipeRef>, active: Active<'_>, sink: &Sink) -> Option<(RawRecipe, PathBuf)> {
+    pub(crate) fn recipe(
+        &self,
+        reference: &At<RecipeRef>,
+        active: Active<'_>,
+        sink: &Sink,
+    ) -> Option<(RawRecipe, PathBuf)> {
         match &reference.value {
             RecipeRef::Inline(recipe) => Some((recipe.clone(), self.path.clone())),
             RecipeRef::File(path) => {
@@ -220,7 +225,7 @@ impl Definitions {
     }
 
     /// The overrides that can change a role, by index.
-    pub fn touching(&self, name: &str) -> Vec<usize> {
+    pub(crate) fn touching(&self, name: &str) -> Vec<usize> {
         let chain = self.chain(name);
         let touches = |roles: &Map<_, RawRole>| chain.iter().any(|name| roles.has(name));
         let whens = self.spec.when.iter().flatten().enumerate();

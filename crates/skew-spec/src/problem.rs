@@ -26,13 +26,13 @@ pub(super) struct Place {
 
 impl Place {
     /// The place of a range of bytes of a text.
-    pub fn new(text: u32, range: std::ops::Range<usize>) -> Self {
+    pub(crate) fn new(text: u32, range: std::ops::Range<usize>) -> Self {
         let bound = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self { text, start: bound(range.start), end: bound(range.end) }
     }
 
     /// A part of this place, in bytes from its start.
-    pub fn within(self, range: std::ops::Range<usize>) -> Self {
+    pub(crate) fn within(self, range: std::ops::Range<usize>) -> Self {
         let at = Self::new(self.text, range);
         Self {
             start: self.start.saturating_add(at.start),
@@ -68,24 +68,24 @@ pub(super) struct Problem {
 
 impl Problem {
     /// A problem at a place; the label says what is wrong there.
-    pub fn new(at: Place, message: impl Into<String>, label: impl Into<String>) -> Self {
+    pub(crate) fn new(at: Place, message: impl Into<String>, label: impl Into<String>) -> Self {
         Self { message: message.into(), at, label: label.into(), also: None, hint: None }
     }
 
     /// Says what to do next.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Points to a second place.
-    pub fn also(mut self, at: Place, label: impl Into<String>) -> Self {
+    pub(crate) fn also(mut self, at: Place, label: impl Into<String>) -> Self {
         self.also = Some((at, label.into()));
         self
     }
 
     /// A name that is none of those there are: names the closest and the valid ones.
-    pub fn unknown<'a>(at: Place, what: &str, name: &str, valid: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(crate) fn unknown<'a>(at: Place, what: &str, name: &str, valid: impl IntoIterator<Item = &'a str>) -> Self {
         let valid: Vec<&str> = valid.into_iter().collect();
         Self::new(at, format!("unknown {what} `{}`", brief(name)), format!("no such {what}"))
             .hint(suggest(what, name, &valid))
@@ -140,7 +140,7 @@ pub(super) struct Sink(RefCell<Vec<Problem>>);
 
 impl Sink {
     /// Notes a problem; the same one twice is one.
-    pub fn push(&self, problem: Problem) {
+    pub(crate) fn push(&self, problem: Problem) {
         let mut problems = self.0.borrow_mut();
         if !problems.contains(&problem) {
             problems.push(problem);
@@ -148,12 +148,12 @@ impl Sink {
     }
 
     /// Whether nothing was wrong so far.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
     /// Joins what was found with the texts; `None` when nothing was.
-    pub fn into_errors(self, texts: &Texts) -> Option<SpecErrors> {
+    pub(crate) fn into_errors(self, texts: &Texts) -> Option<SpecErrors> {
         let mut problems = self.0.into_inner();
         if problems.is_empty() {
             return None;

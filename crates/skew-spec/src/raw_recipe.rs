@@ -119,7 +119,7 @@ const KINDS: [&str; 4] = ["command", "prebuilt", "dockerfile", "nix"];
 
 impl RawRecipe {
     /// Where it was written.
-    pub fn at(&self) -> Place {
+    pub(crate) fn at(&self) -> Place {
         match self {
             Self::Command(recipe) => recipe.at,
             Self::Prebuilt(recipe) => recipe.at,
@@ -129,7 +129,7 @@ impl RawRecipe {
     }
 
     /// Takes over an override's keys.
-    pub fn patch(&mut self, patch: &RawRecipePatch, sink: &Sink) {
+    pub(crate) fn patch(&mut self, patch: &RawRecipePatch, sink: &Sink) {
         match self {
             Self::Command(recipe) => patch_with(&mut **recipe, patch, sink),
             Self::Prebuilt(recipe) => patch_with(&mut **recipe, patch, sink),
@@ -173,7 +173,7 @@ pub(super) struct RawRecipePatch(Node);
 
 impl RawRecipePatch {
     /// The keys as written.
-    pub fn node(&self) -> &Node {
+    pub(crate) fn node(&self) -> &Node {
         &self.0
     }
 }

@@ -59,23 +59,23 @@ pub(super) struct RawTemplate {
 
 impl RawTemplate {
     /// A whole file as a template; what is wrong with it is reported.
-    pub fn file(text: &str, at: Place, sink: &Sink) -> Option<Self> {
+    pub(crate) fn file(text: &str, at: Place, sink: &Sink) -> Option<Self> {
         let template = Self { text: text.to_owned(), at, verbatim: Some(0) };
         template.parses(sink).then_some(template)
     }
 
     /// The resolved template.
-    pub fn resolve(&self) -> Template {
+    pub(crate) fn resolve(&self) -> Template {
         Template(self.text.clone())
     }
 
     /// Where it was written.
-    pub fn at(&self) -> Place {
+    pub(crate) fn at(&self) -> Place {
         self.at
     }
 
     /// Whether it is the same whatever is filled in.
-    pub fn is_constant(&self) -> bool {
+    pub(crate) fn is_constant(&self) -> bool {
         !self.text.contains("{{") && !self.text.contains("{%") && !self.text.contains("{#")
     }
 
@@ -169,7 +169,7 @@ pub(super) struct Scope<'a> {
 
 impl Sample {
     /// Reports names in a template that are not there.
-    pub fn check(&self, template: &RawTemplate, scope: &Scope<'_>, sink: &Sink) {
+    pub(crate) fn check(&self, template: &RawTemplate, scope: &Scope<'_>, sink: &Sink) {
         if template.is_constant() {
             return;
         }

@@ -50,7 +50,7 @@ pub(super) struct Entry {
 
 impl Node {
     /// What kind of value it is, for messages.
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self.value {
             Value::String(..) => "a string",
             Value::Integer(_) => "an integer",

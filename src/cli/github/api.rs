@@ -30,11 +30,11 @@ const RETRY: RetryPolicy =
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A token; it is never shown.
-pub struct Token(String);
+pub(super) struct Token(String);
 
 impl Token {
     /// Takes the token as it is.
-    pub fn new(token: String) -> Self {
+    pub(super) fn new(token: String) -> Self {
         Self(token)
     }
 }
@@ -47,7 +47,7 @@ impl fmt::Debug for Token {
 
 /// A pull request of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PullRequest {
+pub(super) struct PullRequest {
     repository: String,
     number: u64,
 }
@@ -57,7 +57,7 @@ impl PullRequest {
     ///
     /// # Errors
     /// When that is no name of a repository.
-    pub fn new(repository: &str, number: u64) -> Result<Self, GithubError> {
+    pub(super) fn new(repository: &str, number: u64) -> Result<Self, GithubError> {
         let is_name = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
@@ -149,7 +149,7 @@ impl GithubError {
 
 /// The API of one GitHub.
 #[derive(Debug)]
-pub struct Api {
+pub(super) struct Api {
     base: Url,
     http: Client,
 }
@@ -169,7 +169,7 @@ impl Api {
     ///
     /// # Errors
     /// When the address is none, or would send the token in clear text to another machine.
-    pub fn new(base: &str, token: Token) -> Result<Self, GithubError> {
+    pub(super) fn new(base: &str, token: Token) -> Result<Self, GithubError> {
         // What stands before an `@` may be a password.
         let shown = base.rsplit('@').next().unwrap_or_default();
         let wrong = |why| GithubError::Url { url: shown.chars().take(200).collect(), why };
@@ -202,7 +202,7 @@ impl Api {
     ///
     /// # Errors
     /// When the API cannot be reached or refuses.
-    pub async fn keep_comment(&self, on: &PullRequest, marker: &str, text: &str) -> Result<String, GithubError> {
+    pub(super) async fn keep_comment(&self, on: &PullRequest, marker: &str, text: &str) -> Result<String, GithubError> {
         let json = serde_json::json!({ "body": text }).to_string();
         if let Some(comment) = self.find(on, marker).await? {
             let path = format!("repos/{}/issues/comments/{}", on.repository, comment.id);

@@ -12,7 +12,7 @@ use super::runtime::block_on;
 use super::told::Told;
 use api::{Api, PullRequest, Token};
 
-pub use api::GithubError;
+pub(super) use api::GithubError;
 use skew_report::{COMMENT, SUMMARY};
 
 /// Where the API is when nobody says otherwise.
@@ -25,7 +25,7 @@ const LEAST: usize = 10_000;
 const EVENT: u64 = 16 << 20;
 
 /// Appends to the step's summary, and keeps the comment on the pull request up to date.
-pub fn publish(globals: &Globals, told: Told<'_>, pull_request: Option<u64>) -> Result<(), CliError> {
+pub(super) fn publish(globals: &Globals, told: Told<'_>, pull_request: Option<u64>) -> Result<(), CliError> {
     match variable("GITHUB_STEP_SUMMARY") {
         Some(path) => append(globals, Path::new(&path), told)?,
         None => globals.say("note: no summary was written: GITHUB_STEP_SUMMARY is not set"),

@@ -20,7 +20,7 @@ pub(super) use proposal::BLANK;
 /// Proposes the versions from the repository's tags and the build from its build files. What cannot be known is marked
 /// `FILL IN`; `skew validate` says what is left.
 #[derive(Debug, Args)]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// The file to write [default: `skew.toml` here]
     path: Option<PathBuf>,
 }

@@ -7,10 +7,10 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 /// What is left for a person to fill in; `skew validate` finds every one that is left.
-pub const BLANK: &str = "FILL IN";
+pub(crate) const BLANK: &str = "FILL IN";
 
 /// A build that a repository's files suggest.
-pub struct Build {
+pub(super) struct Build {
     /// The program's name in the image.
     pub program: String,
     /// The keys of the recipe after `kind`.
@@ -18,7 +18,7 @@ pub struct Build {
 }
 
 /// The `versions` line: the newest of each minor version, by the pattern that most tags have.
-pub fn propose_tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn propose_tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
     static NUMBERED: LazyLock<Regex> =
         LazyLock::new(|| Regex::new(r"^(.*?)\d+\.\d+\.\d+(?:[-+][0-9A-Za-z.+-]+)?$").expect("a literal"));
     let mut prefixes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -41,7 +41,7 @@ pub fn propose_tags<'a>(tags: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// A build by the first build file that is there.
-pub fn propose_build(top: &Path) -> Build {
+pub(super) fn propose_build(top: &Path) -> Build {
     let read = |name: &str| std::fs::read_to_string(top.join(name)).ok();
     if let Some(manifest) = read("Cargo.toml") {
         return cargo(&manifest);

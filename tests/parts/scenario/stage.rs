@@ -33,7 +33,7 @@ steps = [{ in = "node", run = ["/bin/true"] }]
 "#;
 
 /// Where networks run in one test.
-pub struct Stage {
+pub(super) struct Stage {
     dir: tempfile::TempDir,
     pub backend: ProcessBackend,
     pub stop: watch::Sender<bool>,
@@ -45,7 +45,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let backend = fake_node::backend(dir.path(), Addressing::detect());
         let attempt = dir.path().file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
@@ -54,12 +54,12 @@ impl Stage {
     }
 
     /// A path below the state directory.
-    pub fn path(&self, below: &str) -> std::path::PathBuf {
+    pub(super) fn path(&self, below: &str) -> std::path::PathBuf {
         self.dir.path().join(below)
     }
 
     /// Runs the spec's network with these nodes, written `role-index@version`.
-    pub async fn run(&self, text: &str, seats: &[&str]) -> Shown {
+    pub(super) async fn run(&self, text: &str, seats: &[&str]) -> Shown {
         let spec = spec(text);
         let plan = self.plan(seats);
         let versions = seats.iter().map(|seat| version(seat.split_once('@').unwrap().1)).collect::<BTreeMap<_, _>>();
@@ -103,7 +103,7 @@ impl Stage {
     }
 }
 
-pub fn spec(text: &str) -> Spec {
+pub(super) fn spec(text: &str) -> Spec {
     let tail = if text.contains("[[check]]") { "" } else { TAIL };
     let whole = format!("{HEAD}{text}{tail}");
     let read = |_: &Path| Err(std::io::Error::from(std::io::ErrorKind::NotFound));
@@ -143,14 +143,14 @@ fn version(label: &str) -> (VersionId, Version) {
 }
 
 /// What was shown, in a form that is easily compared.
-pub struct Shown {
+pub(super) struct Shown {
     pub ran: Ran,
     pub logs: String,
 }
 
 impl Shown {
     /// The observations of a check: `from>to result`, sorted.
-    pub fn of(&self, check: &str) -> Vec<String> {
+    pub(super) fn of(&self, check: &str) -> Vec<String> {
         let name = |node: &Option<NodeName>| node.as_ref().map_or(String::new(), ToString::to_string);
         let observations = self.ran.observations.iter().filter(|o| o.check.as_str() == check);
         let mut lines: Vec<String> = observations
@@ -170,18 +170,18 @@ impl Shown {
     }
 
     /// The detail of the only observation of a check that is not ok.
-    pub fn detail(&self, check: &str) -> &str {
+    pub(super) fn detail(&self, check: &str) -> &str {
         let bad = self.ran.observations.iter().filter(|o| o.check.as_str() == check);
         let bad: Vec<_> = bad.filter(|o| o.result != skew_core::model::Outcome::Ok).collect();
         assert_eq!(bad.len(), 1, "{bad:#?}");
         &bad[0].detail
     }
 
-    pub fn check(&self, check: &str, want: &[&str]) {
+    pub(super) fn check(&self, check: &str, want: &[&str]) {
         assert_eq!(self.of(check), want, "{check}: {:#?}\n{}", self.ran.observations, self.logs);
     }
 
-    pub fn completed(&self) -> &Self {
+    pub(super) fn completed(&self) -> &Self {
         assert_eq!(self.ran.end, skew_core::model::End::Completed);
         self
     }

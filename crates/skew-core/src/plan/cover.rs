@@ -67,7 +67,7 @@ impl Worth {
 }
 
 /// Makes networks for open cells.
-pub struct Cover<'c, 'm> {
+pub(super) struct Cover<'c, 'm> {
     universe: &'c Universe<'m>,
     bad: &'c Bad,
     open: BTreeSet<Key>,
@@ -77,7 +77,7 @@ pub struct Cover<'c, 'm> {
 
 impl<'c, 'm> Cover<'c, 'm> {
     /// Begins with these cells open.
-    pub fn new(universe: &'c Universe<'m>, bad: &'c Bad, open: BTreeSet<Key>, seed: u64) -> Self {
+    pub(super) fn new(universe: &'c Universe<'m>, bad: &'c Bad, open: BTreeSet<Key>, seed: u64) -> Self {
         let mut by_role = vec![Vec::new(); universe.matrix.roles.len()];
         for (ix, party) in universe.parties.iter().enumerate().filter(|(ix, _)| !universe.is_foreign(*ix)) {
             by_role[party.role].push(ix);
@@ -86,12 +86,12 @@ impl<'c, 'm> Cover<'c, 'm> {
     }
 
     /// The cells that no network so far covers.
-    pub fn open(&self) -> &BTreeSet<Key> {
+    pub(super) fn open(&self) -> &BTreeSet<Key> {
         &self.open
     }
 
     /// The next network and the cells it covers; none when nothing open can be seated.
-    pub fn next(&mut self) -> Option<(Draft, Vec<Key>)> {
+    pub(super) fn next(&mut self) -> Option<(Draft, Vec<Key>)> {
         loop {
             let first = self.anchors().into_iter().next()?;
             let point = first.point;
@@ -255,14 +255,14 @@ impl<'c, 'm> Cover<'c, 'm> {
 }
 
 /// A seed for one call, from the sweep's.
-pub fn derive(seed: u64, salt: usize) -> u64 {
+pub(super) fn derive(seed: u64, salt: usize) -> u64 {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(salt as u64);
     random.next_u64()
 }
 
 /// A lower bound on the number of networks that cover these cells, whatever the design.
-pub fn lower_bound(universe: &Universe<'_>, cells: &BTreeSet<Key>) -> usize {
+pub(super) fn lower_bound(universe: &Universe<'_>, cells: &BTreeSet<Key>) -> usize {
     let mut pairs: BTreeMap<(usize, RoleIx, RoleIx), BTreeSet<(PartyIx, PartyIx)>> = BTreeMap::new();
     let mut versions: BTreeMap<usize, BTreeSet<BTreeSet<VersionIx>>> = BTreeMap::new();
     for key in cells {

@@ -7,7 +7,7 @@ use crate::verdict::{Bad, CheckIx, Composition, Key, PartyIx, Reach, RoleIx, Sub
 
 /// A network in small numbers, before it gets nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Draft {
+pub(super) struct Draft {
     /// Index of the axis point.
     pub point: usize,
     /// Who sits in it.
@@ -21,7 +21,7 @@ const ISOLATED_SEATS: usize = 4;
 
 impl Draft {
     /// Fills the seats around a minimal seating with the cell's own versions only. `variant` alternates the majority.
-    pub fn isolate(universe: &Universe<'_>, key: &Key, reach: &Reach, variant: usize) -> Self {
+    pub(super) fn isolate(universe: &Universe<'_>, key: &Key, reach: &Reach, variant: usize) -> Self {
         let own: Vec<VersionIx> = own_versions(universe, key);
         let named = named_roles(universe, key.check);
         let mut seats = reach.seats.clone();
@@ -49,7 +49,7 @@ impl Draft {
     }
 
     /// Fills only what the topology demands around a minimal seating.
-    pub fn minimal(universe: &Universe<'_>, point: usize, reach: &Reach) -> Self {
+    pub(super) fn minimal(universe: &Universe<'_>, point: usize, reach: &Reach) -> Self {
         let mut seats = reach.seats.clone();
         for role in universe.axis_roles() {
             let pool = seats[role].clone();
@@ -61,7 +61,7 @@ impl Draft {
     }
 
     /// One party in all seats of its role; the named other roles at one version; support from wherever it works.
-    pub fn alone(
+    pub(super) fn alone(
         universe: &Universe<'_>,
         bad: &Bad,
         point: usize,
@@ -109,7 +109,7 @@ impl Draft {
     }
 
     /// Sorts the seats: equal networks are equal drafts.
-    pub fn new(point: usize, mut seats: Vec<Vec<PartyIx>>, mut support: BTreeSet<PartyIx>) -> Self {
+    pub(super) fn new(point: usize, mut seats: Vec<Vec<PartyIx>>, mut support: BTreeSet<PartyIx>) -> Self {
         for seat in &mut seats {
             seat.sort_unstable();
         }
@@ -120,7 +120,7 @@ impl Draft {
     }
 
     /// Whether a cell's parties all sit in it, a same-role diagonal twice.
-    pub fn seats(&self, universe: &Universe<'_>, key: &Key) -> bool {
+    pub(super) fn seats(&self, universe: &Universe<'_>, key: &Key) -> bool {
         if key.point != self.point {
             return false;
         }
@@ -149,7 +149,7 @@ impl Draft {
 
     /// Whether an ok in it would settle a cell: it seats the cell, and where an ok does not show who understood whom,
     /// nobody else's version is there (rule 1).
-    pub fn settles(&self, universe: &Universe<'_>, key: &Key) -> bool {
+    pub(super) fn settles(&self, universe: &Universe<'_>, key: &Key) -> bool {
         if !self.seats(universe, key) {
             return false;
         }
@@ -162,7 +162,7 @@ impl Draft {
     }
 
     /// Gives the nodes their names, the network its seed and its id. `ordinal` tells repetitions apart.
-    pub fn plan(
+    pub(super) fn plan(
         &self,
         universe: &Universe<'_>,
         asks: Vec<Cell>,
@@ -227,7 +227,7 @@ fn own_versions(universe: &Universe<'_>, key: &Key) -> Vec<VersionIx> {
 }
 
 /// The roles that a check names.
-pub fn named_roles(universe: &Universe<'_>, check: CheckIx) -> BTreeSet<RoleIx> {
+pub(super) fn named_roles(universe: &Universe<'_>, check: CheckIx) -> BTreeSet<RoleIx> {
     let axis = &universe.matrix.checks[check];
     match &axis.scope {
         Scope::Pair { from, to, via, .. } => {
@@ -240,7 +240,7 @@ pub fn named_roles(universe: &Universe<'_>, check: CheckIx) -> BTreeSet<RoleIx> 
 }
 
 /// Adds parties of the pool, the one that sits there least first (earlier in the pool wins), up to a number of seats.
-pub fn fill(seats: &mut Vec<PartyIx>, pool: &[PartyIx], target: usize) {
+pub(super) fn fill(seats: &mut Vec<PartyIx>, pool: &[PartyIx], target: usize) {
     while seats.len() < target {
         let count = |party: &PartyIx| seats.iter().filter(|seated| *seated == party).count();
         let Some(next) = pool.iter().copied().min_by_key(count) else {

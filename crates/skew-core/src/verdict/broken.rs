@@ -9,7 +9,7 @@ use super::universe::{CheckIx, PartyIx, RoleIx, Universe, VersionIx};
 
 /// What is known about a party under one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Soundness {
+pub(super) enum Soundness {
     /// It works with itself, or nothing was held against it.
     Sound,
     /// It fails with itself although the others were known to work.
@@ -23,7 +23,7 @@ pub enum Soundness {
 }
 
 /// Decides about parties from the clauses.
-pub struct Judge<'u, 'm> {
+pub(super) struct Judge<'u, 'm> {
     universe: &'u Universe<'m>,
     evidence: &'u Evidence,
     /// Parties that worked with someone, by check.
@@ -32,7 +32,7 @@ pub struct Judge<'u, 'm> {
 
 impl<'u, 'm> Judge<'u, 'm> {
     /// Looks at who worked at all.
-    pub fn new(universe: &'u Universe<'m>, evidence: &'u Evidence) -> Self {
+    pub(super) fn new(universe: &'u Universe<'m>, evidence: &'u Evidence) -> Self {
         let mut working = BTreeSet::new();
         // The clauses of one trial follow each other, and most name the same roles: those are looked at once.
         let mut looked: Option<(usize, CheckIx, Vec<RoleIx>)> = None;
@@ -57,7 +57,7 @@ impl<'u, 'm> Judge<'u, 'm> {
     }
 
     /// Whether a party worked with anyone under this check.
-    pub fn works(&self, point: usize, check: CheckIx, party: PartyIx) -> bool {
+    pub(super) fn works(&self, point: usize, check: CheckIx, party: PartyIx) -> bool {
         self.working.contains(&(point, check, party))
     }
 
@@ -87,7 +87,7 @@ impl<'u, 'm> Judge<'u, 'm> {
     }
 
     /// Decides, or says what is missing.
-    pub fn soundness(&self, point: usize, check: CheckIx, party: PartyIx) -> Soundness {
+    pub(super) fn soundness(&self, point: usize, check: CheckIx, party: PartyIx) -> Soundness {
         let universe = self.universe;
         let info = &universe.parties[party];
         if info.versions.is_empty() || matches!(universe.matrix.roles[info.role].kind, RoleKind::Pinned(_)) {

@@ -10,7 +10,7 @@ pub type Third = PartyIx;
 
 /// Whom a hunt is about: the pair (or single party) that failed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Core {
+pub(super) struct Core {
     /// Index of the axis point.
     pub point: usize,
     /// The check.
@@ -23,20 +23,20 @@ pub struct Core {
 
 impl Core {
     /// The core of a clause.
-    pub fn of(evidence: &Evidence, clause: &Clause) -> Self {
+    pub(super) fn of(evidence: &Evidence, clause: &Clause) -> Self {
         let point = evidence.trials[clause.trial].point;
         Self { point, check: clause.check, from: clause.tuple.from, to: clause.tuple.to }
     }
 
     /// The parties of the core, each once.
-    pub fn parties(&self) -> BTreeSet<PartyIx> {
+    pub(super) fn parties(&self) -> BTreeSet<PartyIx> {
         self.from.into_iter().chain(self.to).collect()
     }
 }
 
 /// What was seen of a core with one set of third versions present.
 #[derive(Debug, Clone, Default)]
-pub struct Seen {
+pub(super) struct Seen {
     /// Trials in which it failed and did not work.
     pub failed: Vec<usize>,
     /// Trials in which it worked and did not fail.
@@ -49,13 +49,13 @@ pub struct Seen {
 
 impl Seen {
     /// Whether it both worked and failed.
-    pub fn is_intermittent(&self) -> bool {
+    pub(super) fn is_intermittent(&self) -> bool {
         !self.mixed.is_empty() || (!self.failed.is_empty() && !self.passed.is_empty())
     }
 }
 
 /// The parties at third versions in a trial, as seen from a core: all whose version is not the core's own, nor declared support.
-pub fn thirds(universe: &Universe<'_>, evidence: &Evidence, trial: usize, core: &Core) -> BTreeSet<Third> {
+pub(super) fn thirds(universe: &Universe<'_>, evidence: &Evidence, trial: usize, core: &Core) -> BTreeSet<Third> {
     let own: BTreeSet<VersionIx> =
         core.parties().iter().flat_map(|p| universe.parties[*p].versions.iter().copied()).collect();
     let trial = &evidence.trials[trial];
@@ -68,7 +68,7 @@ pub fn thirds(universe: &Universe<'_>, evidence: &Evidence, trial: usize, core: 
 }
 
 /// Everything seen of one core, by the third versions present.
-pub fn seen(universe: &Universe<'_>, evidence: &Evidence, core: &Core) -> BTreeMap<BTreeSet<Third>, Seen> {
+pub(super) fn seen(universe: &Universe<'_>, evidence: &Evidence, core: &Core) -> BTreeMap<BTreeSet<Third>, Seen> {
     let mut by_trial: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
     let Some(first) = core.parties().first().copied() else {
         return BTreeMap::new();
@@ -99,7 +99,7 @@ pub fn seen(universe: &Universe<'_>, evidence: &Evidence, core: &Core) -> BTreeM
 
 /// Where a hunt stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hunt {
+pub(super) enum Hunt {
     /// A network with exactly these third versions would tell more.
     Needs(BTreeSet<Third>),
     /// These third versions are necessary and sufficient.
@@ -109,7 +109,7 @@ pub enum Hunt {
 }
 
 /// Takes third versions away by halves (ddmin, Zeller and Hildebrandt 2002) until none can be spared. `start` fails.
-pub fn minimize(start: &BTreeSet<Third>, seen: &BTreeMap<BTreeSet<Third>, Seen>, convict: usize) -> Hunt {
+pub(super) fn minimize(start: &BTreeSet<Third>, seen: &BTreeMap<BTreeSet<Third>, Seen>, convict: usize) -> Hunt {
     // Some(true): fails; Some(false): works; None: not tried.
     let fails = |set: &BTreeSet<Third>| -> Result<bool, Hunt> {
         match seen.get(set) {

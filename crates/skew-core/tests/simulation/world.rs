@@ -8,7 +8,7 @@ use skew_core::verdict::{Decision, decide};
 
 /// Something that is wrong with the system.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     Pair {
         check: &'static str,
         from: (&'static str, usize),
@@ -88,7 +88,7 @@ impl Flaw {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// doorman 1, notary 1, node seats; `registers` node -> doorman, `pay` node -> node via notary.
     Ledger,
     /// primary 1, replica seats; `replicates` primary -> replica.
@@ -98,7 +98,7 @@ pub enum Shape {
 }
 
 #[derive(Debug, Clone)]
-pub struct World {
+pub(crate) struct World {
     pub versions: usize,
     pub seats: usize,
     pub strategy: Strategy,
@@ -111,13 +111,13 @@ pub struct World {
     pub outage: Option<usize>,
 }
 
-pub struct Simulated {
+pub(crate) struct Simulated {
     pub decision: Decision,
     pub networks: Vec<NetworkPlan>,
 }
 
 impl Simulated {
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let line = |plan: &NetworkPlan| {
             let seats: Vec<String> = plan.seats.iter().map(|seat| seat.party.to_string()).collect();
             format!("{} {:?}", seats.join(" "), plan.reason)
@@ -148,7 +148,7 @@ impl World {
         self.flaws.contains(&Flaw::Unbuilt { version })
     }
 
-    pub fn matrix(&self) -> Matrix {
+    pub(crate) fn matrix(&self) -> Matrix {
         let source = SourceName::new("it").unwrap();
         let versions: Vec<Version> = (0..self.versions)
             .map(|v| Version {
@@ -245,7 +245,7 @@ impl World {
     }
 
     /// Runs networks until the plan is empty.
-    pub fn sweep(&self) -> Simulated {
+    pub(crate) fn sweep(&self) -> Simulated {
         let matrix = self.matrix();
         let mut attempts: Vec<Attempt> = Vec::new();
         let mut in_flight: Vec<NetworkPlan> = Vec::new();
@@ -379,7 +379,7 @@ impl World {
     }
 
     /// Whether a set really fails together.
-    pub fn is_interference(&self, cell: &Cell) -> bool {
+    pub(crate) fn is_interference(&self, cell: &Cell) -> bool {
         let Subject::Set(set) = &cell.subject else {
             return false;
         };
@@ -392,7 +392,7 @@ impl World {
     }
 
     /// What the cell's verdict must be, as a test on the verdict; `Err` names what was expected.
-    pub fn judge(&self, cell: &Cell, verdict: &VerdictKind) -> Result<(), String> {
+    pub(crate) fn judge(&self, cell: &Cell, verdict: &VerdictKind) -> Result<(), String> {
         let mut expected = self.expected(cell);
         if self.outage.is_some() {
             // What was not found out before is an error; what was is the truth.
@@ -497,7 +497,7 @@ impl World {
     }
 
     /// Whether the truth can be told from networks at all: flaws that hide each other are left out.
-    pub fn is_decidable(&self) -> bool {
+    pub(crate) fn is_decidable(&self) -> bool {
         let mut touched: BTreeMap<(&str, usize), usize> = BTreeMap::new();
         for flaw in &self.flaws {
             let parties: Vec<(&str, usize)> = match flaw {

@@ -10,7 +10,7 @@ use crate::{DeployError, LaunchFile};
 
 /// A file that is to be written below the node's directory.
 #[derive(Debug, Clone)]
-pub struct Pending {
+pub(super) struct Pending {
     /// Relative to the node's directory, checked.
     pub path: String,
     /// Its content.
@@ -21,19 +21,19 @@ pub struct Pending {
 
 impl Pending {
     /// A file at a path that stays in the directory.
-    pub fn new(path: &str, bytes: &[u8], mode: u32) -> Result<Self, DeployError> {
+    pub(super) fn new(path: &str, bytes: &[u8], mode: u32) -> Result<Self, DeployError> {
         Ok(Self { path: path_components(path)?.join("/"), bytes: bytes.to_vec(), mode })
     }
 
     /// A file that a launch brings.
-    pub fn of(file: &LaunchFile) -> Result<Self, DeployError> {
+    pub(super) fn of(file: &LaunchFile) -> Result<Self, DeployError> {
         Self::new(&file.path, &file.bytes, file.permissions())
     }
 }
 
 /// Who files belong to: the user that the image's processes are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Owner {
+pub(super) struct Owner {
     /// The user's number.
     pub uid: u64,
     /// The group's number.
@@ -41,7 +41,7 @@ pub struct Owner {
 }
 
 /// An archive with directories and files, everything above a file included.
-pub fn pack(dirs: &[(&str, u32)], files: &[Pending], owner: Owner) -> io::Result<Vec<u8>> {
+pub(super) fn pack(dirs: &[(&str, u32)], files: &[Pending], owner: Owner) -> io::Result<Vec<u8>> {
     let mut builder = Builder::new(Vec::new());
     let mut made = std::collections::BTreeSet::new();
     for (path, mode) in dirs {
@@ -78,7 +78,7 @@ fn header(kind: EntryType, mode: u32, owner: Owner) -> Header {
 }
 
 /// The one file of an archive, of at most `limit` bytes. `archive` may end after `limit` and some more.
-pub fn unpack(path: &str, archive: &[u8], limit: u64) -> Result<Vec<u8>, DeployError> {
+pub(super) fn unpack(path: &str, archive: &[u8], limit: u64) -> Result<Vec<u8>, DeployError> {
     let failed = || DeployError::io(format!("read {path}"));
     let empty = || io::Error::new(io::ErrorKind::NotFound, "there is none");
     let mut archive = tar::Archive::new(archive);

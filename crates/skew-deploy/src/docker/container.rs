@@ -12,14 +12,14 @@ use bollard::models::{
 };
 
 /// A node's directory in its container.
-pub const DIR: &str = "/skew";
+pub(super) const DIR: &str = "/skew";
 /// Where it keeps its data.
-pub const DATA: &str = "/skew/data";
+pub(super) const DATA: &str = "/skew/data";
 /// For how long Docker counts what a node may use of its cores, in microseconds.
 const PERIOD: i64 = 100_000;
 
 /// Everything that a container of a node is made of.
-pub struct Plan<'a> {
+pub(super) struct Plan<'a> {
     /// The image, as Docker knows it.
     pub image: &'a str,
     /// The program and its arguments.
@@ -51,7 +51,7 @@ pub struct Plan<'a> {
 }
 
 /// Docker's words for a plan.
-pub fn body(plan: &Plan<'_>) -> ContainerCreateBody {
+pub(super) fn body(plan: &Plan<'_>) -> ContainerCreateBody {
     let limit = |name: &str, n: i64| ResourcesUlimits { name: Some(name.to_owned()), soft: Some(n), hard: Some(n) };
     let mut ulimits = vec![limit("core", 0)];
     ulimits.extend(plan.files.map(|files| limit("nofile", bounded(files))));
@@ -119,7 +119,7 @@ pub fn body(plan: &Plan<'_>) -> ContainerCreateBody {
 }
 
 /// The volume of a node's data, beside that of its directory.
-pub fn data_volume(volume: &str) -> String {
+pub(super) fn data_volume(volume: &str) -> String {
     format!("{volume}.data")
 }
 
@@ -129,7 +129,7 @@ fn bounded(number: u64) -> i64 {
 
 /// The environment that every node has beside the image's. No `LANG`: an image with only a program in it has no locales,
 /// and programs that are told to use one and cannot refuse to start.
-pub fn environment(label: &str) -> BTreeMap<String, String> {
+pub(super) fn environment(label: &str) -> BTreeMap<String, String> {
     let pairs = [
         ("HOME", DIR),
         // The one directory beside its data that is there in every image.
@@ -143,7 +143,7 @@ pub fn environment(label: &str) -> BTreeMap<String, String> {
 }
 
 /// The exit status or the signal that a container's status tells of. A shell's convention: 128 and the signal.
-pub fn ended(status: i64) -> (Option<i32>, Option<i32>) {
+pub(super) fn ended(status: i64) -> (Option<i32>, Option<i32>) {
     match i32::try_from(status) {
         Ok(status @ 129..=192) => (None, Some(status - 128)),
         Ok(status) => (Some(status), None),
@@ -152,7 +152,7 @@ pub fn ended(status: i64) -> (Option<i32>, Option<i32>) {
 }
 
 /// How a shell numbers the refusal to execute a program, from Docker's words.
-pub fn not_executable(message: &str) -> Option<i32> {
+pub(super) fn not_executable(message: &str) -> Option<i32> {
     let refused = message.contains("exec failed") || message.contains("unable to start container process");
     let missing = message.contains("no such file or directory") || message.contains("not found in $PATH");
     refused.then_some(if missing { 127 } else { 126 })

@@ -25,41 +25,41 @@ const REMOVAL: Duration = Duration::from_secs(60);
 const LAST_END: Duration = Duration::from_secs(2);
 
 /// The labels of everything that belongs to a network.
-pub mod label {
+pub(super) mod label {
     /// The state directory that it belongs to.
-    pub const STATE: &str = "skew.state";
+    pub(crate) const STATE: &str = "skew.state";
     /// The skew that made it.
-    pub const OWNER: &str = "skew.owner";
+    pub(crate) const OWNER: &str = "skew.owner";
     /// The attempt.
-    pub const ATTEMPT: &str = "skew.attempt";
+    pub(crate) const ATTEMPT: &str = "skew.attempt";
     /// The sweep.
-    pub const SWEEP: &str = "skew.sweep";
+    pub(crate) const SWEEP: &str = "skew.sweep";
     /// The node, of containers and volumes.
-    pub const NODE: &str = "skew.node";
+    pub(crate) const NODE: &str = "skew.node";
     /// `true` when it may outlive its owner.
-    pub const KEEP: &str = "skew.keep";
+    pub(crate) const KEEP: &str = "skew.keep";
 }
 
 /// Docker, wherever it is.
 #[derive(Clone)]
-pub struct Engine {
+pub(super) struct Engine {
     socket: String,
     docker: Arc<OnceCell<Docker>>,
 }
 
 impl Engine {
     /// The engine at a socket (`unix:///path`), or at the usual one.
-    pub fn new(socket: Option<&str>) -> Self {
+    pub(super) fn new(socket: Option<&str>) -> Self {
         Self { socket: socket.unwrap_or(SOCKET).to_owned(), docker: Arc::default() }
     }
 
     /// The same engine with connections of its own, for another runtime.
-    pub fn again(&self) -> Self {
+    pub(super) fn again(&self) -> Self {
         Self::new(Some(&self.socket))
     }
 
     /// The client; the first one to ask connects.
-    pub async fn docker(&self) -> Result<&Docker, DeployError> {
+    pub(super) async fn docker(&self) -> Result<&Docker, DeployError> {
         let connect = || async {
             let docker = Docker::connect_with_unix(&self.socket, ANSWER, API_DEFAULT_VERSION)?;
             docker.negotiate_version().await
@@ -71,13 +71,13 @@ impl Engine {
     }
 
     /// Whether Docker answers.
-    pub async fn answers(&self) -> Result<(), DeployError> {
+    pub(super) async fn answers(&self) -> Result<(), DeployError> {
         let docker = self.docker().await?;
         docker.ping().await.map(drop).map_err(failed(format!("reach Docker at {}", self.socket)))
     }
 
     /// Removes a container, killing what runs in it; one that is gone is no error.
-    pub async fn remove_container(&self, name: &str) -> Result<(), DeployError> {
+    pub(super) async fn remove_container(&self, name: &str) -> Result<(), DeployError> {
         let docker = self.docker().await?;
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let deadline = tokio::time::Instant::now() + REMOVAL;
@@ -96,7 +96,7 @@ impl Engine {
     }
 
     /// Removes a volume; one that is gone is no error.
-    pub async fn remove_volume(&self, name: &str) -> Result<(), DeployError> {
+    pub(super) async fn remove_volume(&self, name: &str) -> Result<(), DeployError> {
         let options = RemoveVolumeOptionsBuilder::new().force(true).build();
         let removed = self.docker().await?.remove_volume(name, Some(options)).await;
         gone_is_fine(removed).map_err(failed(format!("remove the volume {name}")))
@@ -106,7 +106,7 @@ impl Engine {
     ///
     /// Docker before 28 sometimes counts ends of a network that are gone (moby/moby#42119) and does not remove it before
     /// it is restarted itself. Such a network is left: it is empty, in nobody's way, and found by its labels later.
-    pub async fn remove_network(&self, name: &str) -> Result<(), DeployError> {
+    pub(super) async fn remove_network(&self, name: &str) -> Result<(), DeployError> {
         let docker = self.docker().await?;
         let deadline = tokio::time::Instant::now() + LAST_END;
         let mut pace = Pace::default();
@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// Waits until a container has exited; its status as Docker tells it, when that is known.
-    pub async fn ended(&self, container: &str) -> Option<i64> {
+    pub(super) async fn ended(&self, container: &str) -> Option<i64> {
         let mut pace = Pace::default();
         loop {
             let docker = self.docker().await.ok()?;
@@ -153,7 +153,7 @@ impl Engine {
 }
 
 /// The status of Docker's answer.
-pub fn status(error: &Error) -> Option<u16> {
+pub(super) fn status(error: &Error) -> Option<u16> {
     match error {
         Error::DockerResponseServerError { status_code, .. } => Some(*status_code),
         _ => None,
@@ -168,13 +168,13 @@ fn gone_is_fine(result: Result<(), Error>) -> Result<(), Error> {
 }
 
 /// Wraps what Docker said about an action.
-pub fn failed(action: impl Into<String>) -> impl FnOnce(Error) -> DeployError {
+pub(super) fn failed(action: impl Into<String>) -> impl FnOnce(Error) -> DeployError {
     let action = action.into();
     move |error| DeployError::Io { action, source: told(error) }
 }
 
 /// What Docker said, with its kind where the words tell it.
-pub fn told(error: Error) -> io::Error {
+pub(super) fn told(error: Error) -> io::Error {
     match error {
         Error::IOError { err } => err,
         Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
@@ -201,7 +201,7 @@ fn innermost(error: &Error) -> String {
 }
 
 /// A filter for everything that carries these labels.
-pub fn labelled(labels: &[(&str, &str)]) -> HashMap<String, Vec<String>> {
+pub(super) fn labelled(labels: &[(&str, &str)]) -> HashMap<String, Vec<String>> {
     HashMap::from([("label".to_owned(), labels.iter().map(|(key, value)| format!("{key}={value}")).collect())])
 }
 

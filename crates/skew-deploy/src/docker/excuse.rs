@@ -10,7 +10,7 @@ use skew_core::model::NodeName;
 
 /// What of the infrastructure explains that a node failed, if anything does. Ports are no reason: every node has its
 /// own network stack, in which there are no strangers.
-pub async fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
+pub(super) async fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
     let node = inner.nodes.get(name)?;
     let exit = node.now().exit.clone();
     if let Err(error) = inner.engine.answers().await {

@@ -66,7 +66,7 @@ pub enum ImageSource {
 
 /// What an image says about the processes that run in it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Facts {
+pub(super) struct Facts {
     /// Docker's name of it.
     pub name: String,
     /// Who its processes are.
@@ -77,7 +77,7 @@ pub struct Facts {
 
 /// Why a program cannot be executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub(super) struct Refusal {
     /// What a shell's status would be.
     pub status: i32,
     /// In words.
@@ -85,7 +85,7 @@ pub struct Refusal {
 }
 
 /// The images of one state directory.
-pub struct Images {
+pub(super) struct Images {
     engine: Engine,
     source: ImageSource,
     repository: String,
@@ -102,7 +102,7 @@ type Answer = Arc<OnceCell<Result<(), Refusal>>>;
 
 impl Images {
     /// The images of the state directory with that id.
-    pub fn new(engine: Engine, source: ImageSource, state: &str) -> Self {
+    pub(super) fn new(engine: Engine, source: ImageSource, state: &str) -> Self {
         let repository = format!("skew.local/{state}");
         let one = tokio::sync::Mutex::default();
         Self { engine, source, repository, one, known: Mutex::default(), programs: Mutex::default() }
@@ -123,7 +123,7 @@ impl Images {
 
     /// Has Docker know an image; one that it knew before costs nothing. Who finds that it does not know it any more says so
     /// with [`Self::again`].
-    pub async fn ensure(&self, image: &ImageRef, parts: &[(ImageRef, String)]) -> Result<Facts, DeployError> {
+    pub(super) async fn ensure(&self, image: &ImageRef, parts: &[(ImageRef, String)]) -> Result<Facts, DeployError> {
         let name = self.name(image, parts);
         let known = self.known().get(&name).cloned();
         match known {
@@ -137,7 +137,7 @@ impl Images {
     }
 
     /// Has Docker know an image that somebody took away from it.
-    pub async fn again(&self, image: &ImageRef, parts: &[(ImageRef, String)]) -> Result<Facts, DeployError> {
+    pub(super) async fn again(&self, image: &ImageRef, parts: &[(ImageRef, String)]) -> Result<Facts, DeployError> {
         self.known().remove(&self.name(image, parts));
         self.ensure(image, parts).await
     }
@@ -221,7 +221,7 @@ impl Images {
     }
 
     /// Takes away every name that this state directory gave; images without another name go with it.
-    pub async fn forget(&self) -> Result<(), DeployError> {
+    pub(super) async fn forget(&self) -> Result<(), DeployError> {
         let _one = self.one.lock().await;
         self.known().clear();
         let docker = self.engine.docker().await?;
@@ -241,7 +241,7 @@ impl Images {
     }
 
     /// Whether a container's program can be executed: an answer about a file of an image holds for every container of it.
-    pub async fn runnable(
+    pub(super) async fn runnable(
         &self,
         container: &str,
         image: &Facts,

@@ -35,7 +35,7 @@ const BURIAL: Duration = Duration::from_secs(30);
 const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// One network.
-pub struct Inner {
+pub(super) struct Inner {
     /// Docker.
     pub engine: Engine,
     /// Its images.
@@ -65,12 +65,12 @@ pub struct Inner {
 }
 
 /// Docker's name of a network and the beginning of the names of what is in it.
-pub fn docker_name(attempt: &str) -> String {
+pub(super) fn docker_name(attempt: &str) -> String {
     format!("skew-{attempt}")
 }
 
 /// The labels of everything in a network.
-pub fn labels(state: &str, record: &Record) -> HashMap<String, String> {
+pub(super) fn labels(state: &str, record: &Record) -> HashMap<String, String> {
     let pairs = [
         (label::STATE, state),
         (label::OWNER, &record.owner),
@@ -82,36 +82,36 @@ pub fn labels(state: &str, record: &Record) -> HashMap<String, String> {
 }
 
 /// Runs work that goes on when whoever asked for it goes away: nothing is left half made.
-pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+pub(super) async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     done(tokio::spawn(work).await)
 }
 
 impl Inner {
     /// What is on disk about it.
-    pub fn record(&self) -> MutexGuard<'_, Record> {
+    pub(super) fn record(&self) -> MutexGuard<'_, Record> {
         lock(&self.record)
     }
 
     /// A node.
-    pub fn node(&self, name: &NodeName) -> Result<&Node, DeployError> {
+    pub(super) fn node(&self, name: &NodeName) -> Result<&Node, DeployError> {
         self.nodes.get(name).ok_or_else(|| DeployError::NoNode(name.clone()))
     }
 
     /// What is on disk about a node.
-    pub fn node_record(&self, name: &NodeName) -> Result<NodeRecord, DeployError> {
+    pub(super) fn node_record(&self, name: &NodeName) -> Result<NodeRecord, DeployError> {
         let record = self.record();
         let node = record.nodes.iter().find(|node| node.name == *name);
         node.cloned().ok_or_else(|| DeployError::NoNode(name.clone()))
     }
 
     /// A node's container, which must run.
-    pub fn must_run(&self, action: &'static str, name: &NodeName) -> Result<Running, DeployError> {
+    pub(super) fn must_run(&self, action: &'static str, name: &NodeName) -> Result<Running, DeployError> {
         let running = self.node(name)?.now().running.clone();
         running.ok_or_else(|| DeployError::State { action, node: name.clone(), is: "not running" })
     }
 
     /// Refuses when a node runs.
-    pub fn must_not_run(&self, action: &'static str, name: &NodeName) -> Result<(), DeployError> {
+    pub(super) fn must_not_run(&self, action: &'static str, name: &NodeName) -> Result<(), DeployError> {
         match self.node(name)?.now().running {
             Some(_) => Err(DeployError::State { action, node: name.clone(), is: "running" }),
             None => Ok(()),
@@ -119,17 +119,17 @@ impl Inner {
     }
 
     /// Docker's name of a node's container and of its directory's volume.
-    pub fn name_of(&self, node: &NodeName) -> String {
+    pub(super) fn name_of(&self, node: &NodeName) -> String {
         format!("{}-{node}", docker_name(&self.id))
     }
 
     /// The name of a container that serves a node for a moment.
-    pub fn aside(&self, node: &NodeName) -> String {
+    pub(super) fn aside(&self, node: &NodeName) -> String {
         format!("{}.aside", self.name_of(node))
     }
 
     /// Makes a container of a node with everything that waits for one, and does not start it.
-    pub async fn make(
+    pub(super) async fn make(
         &self,
         name: &NodeName,
         container: &str,
@@ -194,7 +194,12 @@ impl Inner {
     }
 
     /// Unpacks an archive in a directory of a container.
-    pub async fn upload(&self, container: &str, at: &str, archive: Vec<u8>) -> Result<(), bollard::errors::Error> {
+    pub(super) async fn upload(
+        &self,
+        container: &str,
+        at: &str,
+        archive: Vec<u8>,
+    ) -> Result<(), bollard::errors::Error> {
         let Ok(docker) = self.engine.docker().await else {
             return Err(bollard::errors::Error::RequestTimeoutError);
         };
@@ -211,7 +216,7 @@ impl Inner {
     }
 
     /// Starts a node.
-    pub async fn start(self: Arc<Self>, name: NodeName, launch: Launch) -> Result<(), DeployError> {
+    pub(super) async fn start(self: Arc<Self>, name: NodeName, launch: Launch) -> Result<(), DeployError> {
         let node = self.node(&name)?;
         let _turn = node.turn.lock().await;
         self.must_not_run("start", &name)?;
@@ -255,7 +260,7 @@ impl Inner {
     }
 
     /// Follows a node's container that runs, to its end.
-    pub fn follow(self: &Arc<Self>, name: &NodeName, container: String, pump: Option<JoinHandle<()>>) {
+    pub(super) fn follow(self: &Arc<Self>, name: &NodeName, container: String, pump: Option<JoinHandle<()>>) {
         let Some(node) = self.nodes.get(name) else { return };
         let (over, has_ended) = watch::channel(false);
         let running = Running { container, asked: Arc::default(), paused: Arc::default(), ended: has_ended };
@@ -308,7 +313,7 @@ impl Inner {
     }
 
     /// Ends a node, kills it after `grace`; one that does not run is left alone.
-    pub async fn stop(self: Arc<Self>, name: NodeName, grace: Duration) -> Result<(), DeployError> {
+    pub(super) async fn stop(self: Arc<Self>, name: NodeName, grace: Duration) -> Result<(), DeployError> {
         let node = self.node(&name)?;
         let _turn = node.turn.lock().await;
         let Some(running) = node.now().running.clone() else { return Ok(()) };
@@ -348,7 +353,7 @@ impl Inner {
     }
 
     /// Runs a command in a container of its own with a stopped node's image, address and directory.
-    pub async fn once(self: Arc<Self>, name: NodeName, cmd: Cmd) -> Result<Output, DeployError> {
+    pub(super) async fn once(self: Arc<Self>, name: NodeName, cmd: Cmd) -> Result<Output, DeployError> {
         let node = self.node(&name)?;
         let _turn = node.turn.lock().await;
         self.must_not_run("run a command beside", &name)?;
@@ -375,7 +380,7 @@ impl Inner {
     }
 
     /// Ends a node at once, and with that its part in the network; whoever changes it now is waited for.
-    pub async fn end_node(self: Arc<Self>, name: NodeName) -> Result<(), DeployError> {
+    pub(super) async fn end_node(self: Arc<Self>, name: NodeName) -> Result<(), DeployError> {
         let node = self.node(&name)?;
         let _turn = node.turn.lock().await;
         let Some(running) = node.now().running.clone() else { return Ok(()) };
@@ -388,7 +393,7 @@ impl Inner {
     }
 
     /// Removes everything of a node that has ended.
-    pub async fn remove_node(self: Arc<Self>, name: NodeName) -> Result<(), DeployError> {
+    pub(super) async fn remove_node(self: Arc<Self>, name: NodeName) -> Result<(), DeployError> {
         let node = self.node(&name)?;
         let _turn = node.turn.lock().await;
         if !node.now().touched {

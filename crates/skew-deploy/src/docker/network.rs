@@ -30,7 +30,7 @@ use skew_host::{blocking, remove_tree};
 const HEADERS: usize = 64 << 10;
 
 /// A network whose nodes are containers.
-pub struct DockerNetwork(pub Arc<Inner>);
+pub(super) struct DockerNetwork(pub Arc<Inner>);
 
 #[async_trait]
 impl Network for DockerNetwork {
@@ -244,7 +244,7 @@ async fn close(inner: Arc<Inner>) -> Result<(), DeployError> {
 }
 
 /// A node that has no image cannot be a container.
-pub fn no_image(node: &NodeName) -> DeployError {
+pub(super) fn no_image(node: &NodeName) -> DeployError {
     let why = "a container has only the files of an image; give its role a recipe";
     DeployError::Image { image: format!("of {node}"), source: why.into() }
 }

@@ -16,7 +16,7 @@ use skew_core::model::Exit;
 use skew_host::lock;
 
 /// One node.
-pub struct Node {
+pub(super) struct Node {
     /// Where its output goes.
     pub sink: Sink,
     /// Whoever changes the node holds it: one change at a time.
@@ -27,7 +27,7 @@ pub struct Node {
 
 /// What is known of a node.
 #[derive(Default)]
-pub struct Now {
+pub(super) struct Now {
     /// Its container, running or not.
     pub container: Option<String>,
     /// Whether it has, or may have, anything in Docker.
@@ -42,7 +42,7 @@ pub struct Now {
 
 /// A node's container while it runs.
 #[derive(Clone)]
-pub struct Running {
+pub(super) struct Running {
     /// Its id.
     pub container: String,
     /// Whether its end was asked for.
@@ -55,25 +55,25 @@ pub struct Running {
 
 impl Node {
     /// A node of which nothing is known yet.
-    pub fn new(sink: Sink) -> Self {
+    pub(super) fn new(sink: Sink) -> Self {
         Self { sink, turn: tokio::sync::Mutex::default(), state: Mutex::default() }
     }
 
     /// What is known of it, also after a task panicked: nothing in it is left half changed.
-    pub fn now(&self) -> MutexGuard<'_, Now> {
+    pub(super) fn now(&self) -> MutexGuard<'_, Now> {
         lock(&self.state)
     }
 }
 
 impl Running {
     /// Waits until it has ended.
-    pub async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
     }
 }
 
 /// Moves what a container says to the log and to whoever listens.
-pub async fn pump(sink: Sink, mut said: Said) {
+pub(super) async fn pump(sink: Sink, mut said: Said) {
     let (mut out, mut err) = (Lines::default(), Lines::default());
     while let Some(Ok(piece)) = said.next().await {
         let (stream, lines, bytes) = match piece {

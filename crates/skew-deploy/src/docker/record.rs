@@ -17,7 +17,7 @@ use skew_host::{Lock, write_atomically};
 const RECORD: &str = "network.json";
 
 /// The id of a state directory, made when there is none.
-pub fn state_id(dir: &Path) -> io::Result<String> {
+pub(super) fn state_id(dir: &Path) -> io::Result<String> {
     let path = dir.join("id");
     let good = |id: &str| id.len() == 12 && id.bytes().all(|b| b.is_ascii_hexdigit());
     loop {
@@ -44,7 +44,7 @@ fn random_id() -> String {
 
 /// A skew that is alive: everything it makes carries its id, and its lock is held until it dies, however it dies.
 #[derive(Debug)]
-pub struct Owner {
+pub(super) struct Owner {
     /// Its id.
     pub id: String,
     _lock: Lock,
@@ -52,7 +52,7 @@ pub struct Owner {
 
 impl Owner {
     /// Becomes one.
-    pub fn new(dir: &Path) -> Result<Self, DeployError> {
+    pub(super) fn new(dir: &Path) -> Result<Self, DeployError> {
         loop {
             let id = random_id();
             let lock = Lock::attempt(&lock_path(dir, &id));
@@ -69,7 +69,7 @@ fn lock_path(dir: &Path, id: &str) -> PathBuf {
 }
 
 /// Whether the skew of that id is alive.
-pub fn is_alive(dir: &Path, id: &str) -> bool {
+pub(super) fn is_alive(dir: &Path, id: &str) -> bool {
     let path = lock_path(dir, id);
     let well_formed = id.bytes().all(|b| b.is_ascii_hexdigit());
     // Taking a lock makes its file: only look where there is one.
@@ -77,7 +77,7 @@ pub fn is_alive(dir: &Path, id: &str) -> bool {
 }
 
 /// Removes the locks of the dead.
-pub fn bury(dir: &Path) {
+pub(super) fn bury(dir: &Path) {
     for entry in fs::read_dir(dir.join("owners")).into_iter().flatten().flatten() {
         if let Ok(Some(lock)) = Lock::attempt(&entry.path()) {
             lock.remove();
@@ -87,7 +87,7 @@ pub fn bury(dir: &Path) {
 
 /// One network, as its directory tells others about it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
+pub(super) struct Record {
     /// The attempt.
     pub id: String,
     /// Its sweep.
@@ -102,7 +102,7 @@ pub struct Record {
 
 /// One node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NodeRecord {
+pub(super) struct NodeRecord {
     /// Its name.
     pub name: NodeName,
     /// Its role.
@@ -131,23 +131,23 @@ pub struct NodeRecord {
 
 impl Record {
     /// What is known before anything of the network is made.
-    pub fn new(request: &OpenRequest, owner: &str, nodes: Vec<NodeRecord>) -> Self {
+    pub(super) fn new(request: &OpenRequest, owner: &str, nodes: Vec<NodeRecord>) -> Self {
         let (id, sweep) = (request.id.0.clone(), request.sweep.0.clone());
         Self { id, sweep, keep: request.keep, owner: owner.to_owned(), nodes }
     }
 
     /// Writes it into the network's directory, all or nothing.
-    pub fn write(&self, dir: &Path) -> io::Result<()> {
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
         write_atomically(&dir.join(RECORD), &serde_json::to_vec_pretty(self)?)
     }
 
     /// Reads it; `None` when there is none, or none that can be read.
-    pub fn read(dir: &Path) -> Option<Self> {
+    pub(super) fn read(dir: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(dir.join(RECORD)).ok()?).ok()
     }
 
     /// What others are told about it.
-    pub fn leftover(&self, dir: &Path) -> Leftover {
+    pub(super) fn leftover(&self, dir: &Path) -> Leftover {
         let node = |node: &NodeRecord| {
             let port = node.ports.values().next().copied().unwrap_or(0);
             (node.name.clone(), format!("{}@{}", node.role, node.version), SocketAddr::new(node.address, port))
@@ -164,7 +164,7 @@ impl Record {
 
 impl NodeRecord {
     /// Where the node is.
-    pub fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place {
             node: self.name.clone(),
             address: self.address,

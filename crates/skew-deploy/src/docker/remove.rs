@@ -12,11 +12,11 @@ use skew_host::done;
 const AT_ONCE: usize = 16;
 /// How many containers leave a network at once. Docker before 28 loses count of a network's ends when three leave it at
 /// the same moment, and then never removes it (moby/moby#42119): seen here once in 200 containers with more.
-pub const LEAVE_AT_ONCE: usize = 2;
+pub(super) const LEAVE_AT_ONCE: usize = 2;
 
 /// What Docker has of a state directory, or of one network in it.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// Containers' ids, with their labels and whether they run.
     pub containers: Vec<(String, BTreeMap<String, String>, bool)>,
     /// Volumes' names, with their labels.
@@ -27,7 +27,7 @@ pub struct Found {
 
 impl Found {
     /// Everything of a state directory, of one attempt of it when that is given.
-    pub async fn look(engine: &Engine, state: &str, attempt: Option<&str>) -> Result<Self, DeployError> {
+    pub(super) async fn look(engine: &Engine, state: &str, attempt: Option<&str>) -> Result<Self, DeployError> {
         let docker = engine.docker().await?;
         let mut wanted = vec![(label::STATE, state)];
         wanted.extend(attempt.map(|attempt| (label::ATTEMPT, attempt)));
@@ -61,14 +61,14 @@ impl Found {
     }
 
     /// The labels of everything.
-    pub fn labels(&self) -> impl Iterator<Item = &BTreeMap<String, String>> {
+    pub(super) fn labels(&self) -> impl Iterator<Item = &BTreeMap<String, String>> {
         let containers = self.containers.iter().map(|(_, labels, _)| labels);
         let volumes = self.volumes.iter().map(|(_, labels)| labels);
         containers.chain(volumes).chain(self.networks.iter().map(|(_, labels)| labels))
     }
 
     /// Removes all of it: containers first, as they hold the rest.
-    pub async fn remove(&self, engine: &Engine) -> Result<(), DeployError> {
+    pub(super) async fn remove(&self, engine: &Engine) -> Result<(), DeployError> {
         let containers: Vec<String> = self.containers.iter().map(|(id, _, _)| id.clone()).collect();
         at_once(LEAVE_AT_ONCE, containers, |id| {
             let engine = engine.clone();
@@ -91,7 +91,7 @@ impl Found {
 }
 
 /// Does this to some of these at once, `limit` at most, until it is done to all; the first failure is the one to tell.
-pub async fn at_once<T: Send + 'static, F: Future<Output = Result<(), DeployError>> + Send + 'static>(
+pub(super) async fn at_once<T: Send + 'static, F: Future<Output = Result<(), DeployError>> + Send + 'static>(
     limit: usize,
     all: Vec<T>,
     does: impl Fn(T) -> F,

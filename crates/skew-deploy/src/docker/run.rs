@@ -22,9 +22,9 @@ const BURIAL: Duration = Duration::from_secs(5);
 const KILL: i32 = 9;
 
 /// What a container or a command in it writes.
-pub type Said = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
+pub(super) type Said = Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>;
 /// What it reads.
-pub type Heard = Pin<Box<dyn AsyncWrite + Send>>;
+pub(super) type Heard = Pin<Box<dyn AsyncWrite + Send>>;
 
 /// The beginnings of a command's outputs; the rest is read and dropped.
 struct Kept {
@@ -70,13 +70,13 @@ impl Kept {
 }
 
 /// What a command comes to that cannot be executed.
-pub fn refused(cmd: &Cmd, status: i32, why: &str) -> Output {
+pub(super) fn refused(cmd: &Cmd, status: i32, why: &str) -> Output {
     let program = cmd.argv.first().map_or("", String::as_str);
     Output { status: Some(status), stderr: format!("{program}: {why}").into_bytes(), ..Output::default() }
 }
 
 /// Runs a command in a container that runs.
-pub async fn exec(engine: &Engine, container: &str, cmd: &Cmd) -> Result<Output, DeployError> {
+pub(super) async fn exec(engine: &Engine, container: &str, cmd: &Cmd) -> Result<Output, DeployError> {
     if cmd.argv.is_empty() {
         return Ok(refused(cmd, 126, "there is no program to run"));
     }
@@ -168,7 +168,7 @@ fn kill(container: &str, pid: i64) {
 }
 
 /// Follows the one command of a container that was just started, to its end.
-pub async fn once(
+pub(super) async fn once(
     engine: &Engine,
     container: &str,
     cmd: &Cmd,

@@ -11,12 +11,12 @@ use super::objects::{AGENT, CONTAINER};
 use crate::{Cmd, Output};
 
 /// The program, for the kind of machine that skew runs on.
-pub const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent"));
+pub(super) const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/agent"));
 
 /// How much longer than a command the way to it may take.
 const SLACK: Duration = Duration::from_secs(30);
 /// Bytes sent at once into a file.
-pub const CHUNK: usize = 1 << 20;
+pub(super) const CHUNK: usize = 1 << 20;
 /// How long a kubelet is left alone that has found another pod of the same name.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How long a container may not be found, or end before it says which pod it is in: what is left of the pod before it
@@ -25,7 +25,7 @@ const UNFOUND: Duration = Duration::from_secs(5);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AgentError {
+pub(super) enum AgentError {
     /// The pod, or its container, is not there.
     #[error("reach the pod: {0}")]
     Unreachable(String),
@@ -45,7 +45,7 @@ pub enum AgentError {
 
 /// One pod's agent.
 #[derive(Clone)]
-pub struct Agent {
+pub(super) struct Agent {
     /// The pods of its namespace.
     pub pods: Api<Pod>,
     /// The pod's name.
@@ -81,7 +81,12 @@ async fn decode(from: &mut (impl AsyncReadExt + Unpin), limit: usize) -> io::Res
 
 impl Agent {
     /// Sends a request and reads its answer; `ok` is taken off it, other words stay.
-    pub async fn ask(&self, request: &[&[u8]], within: Duration, limit: usize) -> Result<Vec<Vec<u8>>, AgentError> {
+    pub(super) async fn ask(
+        &self,
+        request: &[&[u8]],
+        within: Duration,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, AgentError> {
         let within = within + SLACK;
         let begun = Instant::now();
         let mut answer = loop {
@@ -147,7 +152,7 @@ impl Agent {
     }
 
     /// Runs a command.
-    pub async fn run(&self, cmd: &Cmd) -> Result<Output, AgentError> {
+    pub(super) async fn run(&self, cmd: &Cmd) -> Result<Output, AgentError> {
         let texts = [millis(cmd.within), cmd.max_output.to_string(), cmd.argv.len().to_string()];
         let env: Vec<String> = cmd.env.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut request: Vec<&[u8]> = vec![b"exec", texts[0].as_bytes(), texts[1].as_bytes(), &cmd.stdin];
@@ -176,13 +181,13 @@ impl Agent {
 }
 
 /// The number that one string of an answer is.
-pub fn number(answer: &[Vec<u8>], index: usize) -> i32 {
+pub(super) fn number(answer: &[Vec<u8>], index: usize) -> i32 {
     let text = answer.get(index).and_then(|text| std::str::from_utf8(text).ok());
     text.and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// As the agent reads durations.
-pub fn millis(time: Duration) -> String {
+pub(super) fn millis(time: Duration) -> String {
     time.as_millis().to_string()
 }
 

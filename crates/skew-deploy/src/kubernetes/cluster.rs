@@ -67,7 +67,7 @@ pub struct KubernetesConfig {
 }
 
 /// What an API server said, without the noise around it.
-pub fn said(error: &kube::Error) -> String {
+pub(super) fn said(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return status.message.clone();
     }
@@ -85,7 +85,7 @@ pub fn said(error: &kube::Error) -> String {
 }
 
 /// An action that the cluster refused or could not do.
-pub fn failed(action: impl Into<String>) -> impl FnOnce(kube::Error) -> DeployError {
+pub(super) fn failed(action: impl Into<String>) -> impl FnOnce(kube::Error) -> DeployError {
     let action = action.into();
     move |error| {
         let words = said(&error);
@@ -99,27 +99,27 @@ pub fn failed(action: impl Into<String>) -> impl FnOnce(kube::Error) -> DeployEr
 }
 
 /// Whether a refusal is for a quota that is used up.
-pub fn is_quota(words: &str) -> bool {
+pub(super) fn is_quota(words: &str) -> bool {
     words.contains("exceeded quota")
 }
 
 /// An action that failed in words.
-pub fn trouble(action: impl Into<String>, words: impl Into<String>) -> DeployError {
+pub(super) fn trouble(action: impl Into<String>, words: impl Into<String>) -> DeployError {
     DeployError::Io { action: action.into(), source: io::Error::other(words.into()) }
 }
 
 /// Whether the thing was not there.
-pub fn is_absent(error: &kube::Error) -> bool {
+pub(super) fn is_absent(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// Whether the thing was there already.
-pub fn is_present(error: &kube::Error) -> bool {
+pub(super) fn is_present(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 /// Takes what is not there for removed.
-pub fn or_absent<T>(result: Result<T, kube::Error>) -> Result<(), kube::Error> {
+pub(super) fn or_absent<T>(result: Result<T, kube::Error>) -> Result<(), kube::Error> {
     match result {
         Err(error) if !is_absent(&error) => Err(error),
         Ok(_) | Err(_) => Ok(()),
@@ -127,12 +127,12 @@ pub fn or_absent<T>(result: Result<T, kube::Error>) -> Result<(), kube::Error> {
 }
 
 /// Ends a pod without waiting for the machine that it is on.
-pub fn at_once() -> DeleteParams {
+pub(super) fn at_once() -> DeleteParams {
     DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() }
 }
 
 /// References by which the cluster pulls an image and its parts.
-pub async fn published(
+pub(super) async fn published(
     publish: &Publish,
     image: Option<&ImageRef>,
     parts: &[(ImageRef, String)],
@@ -156,7 +156,7 @@ pub async fn published(
 }
 
 /// A cluster that answers.
-pub struct Cluster {
+pub(super) struct Cluster {
     /// The way to it.
     pub client: Client,
     /// What the user wants.
@@ -167,14 +167,14 @@ pub struct Cluster {
 
 impl Cluster {
     /// Connects, and asks what the cluster holds.
-    pub async fn connect(config: KubernetesConfig) -> Result<Self, DeployError> {
+    pub(super) async fn connect(config: KubernetesConfig) -> Result<Self, DeployError> {
         let client = client(config.kubeconfig.as_deref(), config.context.as_deref()).await?;
         let capacity = capacity(&client).await;
         Ok(Self { client, config, capacity })
     }
 
     /// The objects of one kind in a namespace.
-    pub fn api<K>(&self, namespace: &str) -> Api<K>
+    pub(super) fn api<K>(&self, namespace: &str) -> Api<K>
     where
         K: kube::Resource<Scope = NamespaceResourceScope>,
         K::DynamicType: Default,
@@ -183,12 +183,12 @@ impl Cluster {
     }
 
     /// All namespaces.
-    pub fn namespaces(&self) -> Api<Namespace> {
+    pub(super) fn namespaces(&self) -> Api<Namespace> {
         Api::all(self.client.clone())
     }
 
     /// Makes an object; one that is there already stays.
-    pub async fn create<K>(&self, namespace: &str, object: &K) -> Result<(), DeployError>
+    pub(super) async fn create<K>(&self, namespace: &str, object: &K) -> Result<(), DeployError>
     where
         K: kube::Resource<Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Serialize,
         K::DynamicType: Default,
@@ -202,7 +202,7 @@ impl Cluster {
     }
 
     /// The secret that pulls images, where it is skew that makes it.
-    pub fn pull_secret(&self, names: &Names) -> Option<Secret> {
+    pub(super) fn pull_secret(&self, names: &Names) -> Option<Secret> {
         let name = self.config.pull_secret.clone()?;
         let content = self.config.pull_config.clone()?;
         let metadata = kube::api::ObjectMeta {
@@ -216,7 +216,7 @@ impl Cluster {
     }
 
     /// Removes everything of a network; what is not there is removed.
-    pub async fn remove(&self, names: &Names, own_namespace: bool) -> Result<(), DeployError> {
+    pub(super) async fn remove(&self, names: &Names, own_namespace: bool) -> Result<(), DeployError> {
         let action = || failed(format!("remove what is in the namespace {}", names.namespace));
         let (background, selected) = (DeleteParams::background(), ListParams::default().labels(&names.selector()));
         // First who would make pods again, then the pods, then the rest.
@@ -251,7 +251,7 @@ impl Cluster {
 }
 
 /// The way to a cluster that answers.
-pub async fn client(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, DeployError> {
+pub(super) async fn client(kubeconfig: Option<&Path>, context: Option<&str>) -> Result<Client, DeployError> {
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let read = |error: &dyn std::error::Error| trouble("read the kubeconfig", error.to_string());
     let mut config = match kubeconfig {

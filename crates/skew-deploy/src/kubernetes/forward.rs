@@ -24,7 +24,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 const REASON: Duration = Duration::from_millis(500);
 
 /// A local port that leads to a pod's, until it is dropped.
-pub struct Forward {
+pub(super) struct Forward {
     /// Where it listens.
     pub at: SocketAddr,
     task: AbortHandle,
@@ -37,7 +37,7 @@ impl Drop for Forward {
 }
 
 /// Where a forward leads. Looked up for every connection: the pod by its name, and who it is by its agent.
-pub struct Way<A> {
+pub(super) struct Way<A> {
     /// The pods of its namespace.
     pub pods: Api<Pod>,
     /// The pod's name.
@@ -50,7 +50,7 @@ pub struct Way<A> {
 
 impl Forward {
     /// Starts to listen.
-    pub async fn open<A: Fn() -> Option<Agent> + Send + Sync + 'static>(way: Way<A>) -> io::Result<Self> {
+    pub(super) async fn open<A: Fn() -> Option<Agent> + Send + Sync + 'static>(way: Way<A>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let at = listener.local_addr()?;
         let way = Arc::new(way);

@@ -45,13 +45,13 @@ const OWN_WORDS: Duration = Duration::from_secs(10);
 const NOTICE: Duration = Duration::from_secs(5);
 
 /// Objects that are watched, by name.
-pub type Watched<K> = BTreeMap<String, Arc<K>>;
+pub(super) type Watched<K> = BTreeMap<String, Arc<K>>;
 
 /// Every pod of a network.
-pub type Pods = Watched<Pod>;
+pub(super) type Pods = Watched<Pod>;
 
 /// What the tasks of a network share.
-pub struct Inner {
+pub(super) struct Inner {
     /// Where it is.
     pub cluster: Arc<Cluster>,
     /// What it is called there.
@@ -77,7 +77,7 @@ pub struct Inner {
 }
 
 /// Watches the objects that a selector means. The first that is seen is the whole list.
-pub fn watch_objects<K>(api: Api<K>, selector: &str) -> (watch::Receiver<Watched<K>>, AbortHandle)
+pub(super) fn watch_objects<K>(api: Api<K>, selector: &str) -> (watch::Receiver<Watched<K>>, AbortHandle)
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
@@ -113,22 +113,22 @@ where
 
 impl Inner {
     /// A node.
-    pub fn node(&self, name: &NodeName) -> Result<&Node, DeployError> {
+    pub(super) fn node(&self, name: &NodeName) -> Result<&Node, DeployError> {
         self.nodes.get(name).ok_or_else(|| DeployError::NoNode(name.clone()))
     }
 
     /// Its pod while it runs.
-    pub fn running(&self, name: &NodeName) -> Result<Option<Running>, DeployError> {
+    pub(super) fn running(&self, name: &NodeName) -> Result<Option<Running>, DeployError> {
         Ok(lock(&self.node(name)?.running).clone())
     }
 
     /// Its pod, which must run.
-    pub fn must_run(&self, action: &'static str, name: &NodeName) -> Result<Running, DeployError> {
+    pub(super) fn must_run(&self, action: &'static str, name: &NodeName) -> Result<Running, DeployError> {
         self.running(name)?.ok_or_else(|| DeployError::State { action, node: name.clone(), is: "not running" })
     }
 
     /// Refuses when it runs.
-    pub fn must_not_run(&self, action: &'static str, name: &NodeName) -> Result<(), DeployError> {
+    pub(super) fn must_not_run(&self, action: &'static str, name: &NodeName) -> Result<(), DeployError> {
         match self.running(name)? {
             Some(_) => Err(DeployError::State { action, node: name.clone(), is: "running" }),
             None => Ok(()),
@@ -136,17 +136,17 @@ impl Inner {
     }
 
     /// The pods.
-    pub fn api(&self) -> Api<Pod> {
+    pub(super) fn api(&self) -> Api<Pod> {
         self.cluster.api(&self.names.namespace)
     }
 
     /// The agent in a node's pod.
-    pub fn agent(&self, running: &Running) -> Agent {
+    pub(super) fn agent(&self, running: &Running) -> Agent {
         Agent { pods: self.api(), pod: running.pod.clone(), uid: running.uid.clone() }
     }
 
     /// The objects of a node at its present run.
-    pub fn with_objects<T>(
+    pub(super) fn with_objects<T>(
         &self,
         name: &NodeName,
         files: Files,
@@ -176,7 +176,7 @@ impl Inner {
     }
 
     /// Waits until a pod of a run has begun, or will not; the pod's id and what it is at.
-    pub async fn begun(&self, node: &NodeName, pod: &str, run: u64) -> Result<(String, PodState), DeployError> {
+    pub(super) async fn begun(&self, node: &NodeName, pod: &str, run: u64) -> Result<(String, PodState), DeployError> {
         let mut pods = self.pods.clone();
         let begun = Instant::now();
         let patience = self.cluster.config.patience;
@@ -247,7 +247,7 @@ impl Inner {
     }
 
     /// Looks after a node that has started until its process has ended and its last lines were read.
-    pub async fn supervise(self: Arc<Self>, name: NodeName, running: Running, ended: watch::Sender<bool>) {
+    pub(super) async fn supervise(self: Arc<Self>, name: NodeName, running: Running, ended: watch::Sender<bool>) {
         let Ok(node) = self.node(&name) else { return };
         let mut tail = Tail::new(self.api(), running.pod.clone(), node.sink.clone());
         let over = running.over.subscribe();
@@ -296,13 +296,13 @@ impl Inner {
     }
 
     /// What a node's pod is at, if it is there.
-    pub fn state_of(&self, running: &Running) -> Option<PodState> {
+    pub(super) fn state_of(&self, running: &Running) -> Option<PodState> {
         let pod = self.pods.borrow().get(&running.pod).cloned();
         pod.filter(|pod| pod.metadata.uid.as_ref() == Some(&running.uid)).map(|pod| state(&pod))
     }
 
     /// Waits until the cluster says that a node's process has ended; false when it does not.
-    pub async fn is_over(&self, running: &Running, within: Duration) -> bool {
+    pub(super) async fn is_over(&self, running: &Running, within: Duration) -> bool {
         let mut pods = self.pods.clone();
         let over = pods.wait_for(|pods| {
             let pod = pods.get(&running.pod).filter(|pod| pod.metadata.uid.as_ref() == Some(&running.uid));
@@ -331,7 +331,7 @@ impl Inner {
     }
 
     /// Scales a node to none, and does not wait for the machine that its pod is on: what ran in it has ended.
-    pub async fn scale_down(&self, name: &NodeName, pod: &str) -> Result<(), DeployError> {
+    pub(super) async fn scale_down(&self, name: &NodeName, pod: &str) -> Result<(), DeployError> {
         let sets = self.cluster.api::<StatefulSet>(&self.names.namespace);
         let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
         match sets.patch(&self.names.node(name), &PatchParams::default(), &none).await {
@@ -346,7 +346,7 @@ impl Inner {
     }
 
     /// Removes a pod at once.
-    pub async fn remove_pod(&self, pod: &str) -> Result<(), DeployError> {
+    pub(super) async fn remove_pod(&self, pod: &str) -> Result<(), DeployError> {
         or_absent(self.api().delete(pod, &at_once()).await).map_err(failed(format!("remove the pod {pod}")))?;
         let mut pods = self.pods.clone();
         let _ = tokio::time::timeout(NOTICE, pods.wait_for(|pods| !pods.contains_key(pod))).await;
@@ -354,7 +354,7 @@ impl Inner {
     }
 
     /// The pod beside a stopped node, made when it is not there. The caller has the node's turn.
-    pub async fn beside(&self, name: &NodeName) -> Result<Agent, DeployError> {
+    pub(super) async fn beside(&self, name: &NodeName) -> Result<Agent, DeployError> {
         let node = self.node(name)?;
         if let Some(agent) = lock(&node.beside).clone() {
             return Ok(agent);
@@ -378,7 +378,7 @@ impl Inner {
 
     /// Lets whoever a node's image says that it is write in its directory: a new volume is root's. The caller has the
     /// node's turn.
-    pub async fn open_volume(&self, name: &NodeName) -> Result<(), DeployError> {
+    pub(super) async fn open_volume(&self, name: &NodeName) -> Result<(), DeployError> {
         let pod = format!("{}-open", self.names.node(name));
         let made = self.with_objects(name, Files::default(), |objects| objects.opener(&pod))?;
         let begun = self.create_beside(name, &pod, &made).await;
@@ -428,7 +428,7 @@ impl Inner {
     }
 
     /// Removes the pod beside a node. The caller has the node's turn.
-    pub async fn nothing_beside(&self, name: &NodeName) -> Result<(), DeployError> {
+    pub(super) async fn nothing_beside(&self, name: &NodeName) -> Result<(), DeployError> {
         let agent = lock(&self.node(name)?.beside).take();
         match agent {
             Some(agent) => self.remove_pod(&agent.pod).await,
@@ -437,7 +437,7 @@ impl Inner {
     }
 
     /// The whole log of a node's pod, as the cluster has it: for a network that was adopted.
-    pub async fn cluster_log(&self, name: &NodeName) -> Vec<u8> {
+    pub(super) async fn cluster_log(&self, name: &NodeName) -> Vec<u8> {
         let pod = format!("{}-0", self.names.node(name));
         let mut text = String::new();
         for previous in [true, false] {

@@ -16,10 +16,10 @@ use super::objects::literal;
 const GROUP: &str = "skew/submission";
 
 /// What the cluster calls a pod's Job.
-pub const JOB_NAME: &str = "job-name";
+pub(super) const JOB_NAME: &str = "job-name";
 
 /// The program's container.
-pub const CONTAINER: &str = "skew";
+pub(super) const CONTAINER: &str = "skew";
 
 /// Where the program may write; it goes with the pod.
 const WORK: &str = "/skew";
@@ -56,19 +56,19 @@ pub struct JobRequest {
 }
 
 /// What everything of a group has.
-pub fn labels(group: &str) -> BTreeMap<String, String> {
+pub(super) fn labels(group: &str) -> BTreeMap<String, String> {
     let (by, skew) = MANAGED_BY;
     BTreeMap::from([(by.to_owned(), skew.to_owned()), (GROUP.to_owned(), group.to_owned())])
 }
 
 /// Selects it.
-pub fn selector(group: &str) -> String {
+pub(super) fn selector(group: &str) -> String {
     let (by, skew) = MANAGED_BY;
     format!("{by}={skew},{GROUP}={group}")
 }
 
 /// The Job.
-pub fn job(request: &JobRequest) -> Job {
+pub(super) fn job(request: &JobRequest) -> Job {
     let mount = |name: &str, path: &str, read_only| VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),

@@ -12,7 +12,7 @@ const EXCUSES: [&[u8]; 4] = [
 ];
 
 /// One answer, from its first byte.
-pub struct LogBody {
+pub(super) struct LogBody {
     /// Bytes that are known from answers before.
     skip: u64,
     /// What may become a sentence of the kubelet's; none when it was none.
@@ -21,12 +21,12 @@ pub struct LogBody {
 
 impl LogBody {
     /// An answer of whose log so many bytes are known.
-    pub fn after(read: u64) -> Self {
+    pub(super) fn after(read: u64) -> Self {
         Self { skip: read, held: Some(Vec::new()) }
     }
 
     /// What is new of the log with these bytes.
-    pub fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Vec<u8> {
         let Some(mut held) = self.held.take() else { return self.unknown(bytes) };
         held.extend_from_slice(bytes);
         let may_be = |excuse: &&[u8]| held.starts_with(excuse) || excuse.starts_with(&held);
@@ -38,7 +38,7 @@ impl LogBody {
     }
 
     /// What is new at the end of the answer; none when it was no log.
-    pub fn finish(mut self) -> Option<Vec<u8>> {
+    pub(super) fn finish(mut self) -> Option<Vec<u8>> {
         let held = self.held.take().unwrap_or_default();
         (!EXCUSES.iter().any(|excuse| held.starts_with(excuse))).then(|| self.unknown(&held))
     }

@@ -30,7 +30,7 @@ async fn is_set(flag: &mut Option<watch::Receiver<bool>>) {
 }
 
 /// Reads one run's log, from its first byte to its last, however often the connection ends.
-pub struct Tail {
+pub(super) struct Tail {
     /// The pods.
     pub pods: Api<Pod>,
     /// The pod.
@@ -43,12 +43,12 @@ pub struct Tail {
 
 impl Tail {
     /// Of a run that has just started.
-    pub fn new(pods: Api<Pod>, pod: String, sink: Sink) -> Self {
+    pub(super) fn new(pods: Api<Pod>, pod: String, sink: Sink) -> Self {
         Self { pods, pod, sink, lines: Lines::default(), read: 0 }
     }
 
     /// Follows the log until somebody says that the container has ended.
-    pub async fn follow(&mut self, mut ended: watch::Receiver<bool>) {
+    pub(super) async fn follow(&mut self, mut ended: watch::Receiver<bool>) {
         while !*ended.borrow() {
             self.stream(false, true, Some(ended.clone())).await; // what it misses, `finish` reads
             let _ = tokio::time::timeout(AGAIN, ended.wait_for(|ended| *ended)).await;
@@ -57,7 +57,7 @@ impl Tail {
 
     /// Reads what is left of a container that has ended. The kubelet may have started it again meanwhile: the log is
     /// that of the one before, then.
-    pub async fn finish(&mut self) {
+    pub(super) async fn finish(&mut self) {
         for previous in [true, false, true] {
             let before = self.read;
             if self.stream(previous, false, None).await && (previous || self.read > before) {

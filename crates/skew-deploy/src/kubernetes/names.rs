@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use skew_core::model::{Digest, DigestBuilder, NodeName};
 
 /// The label that everything of skew's has.
-pub const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "skew");
+pub(super) const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "skew");
 /// Which network: a hash of the attempt's id, as label values are short.
-pub const NETWORK: &str = "skew/network";
+pub(super) const NETWORK: &str = "skew/network";
 /// Which node: its name in the cluster.
-pub const NODE: &str = "skew/node";
+pub(super) const NODE: &str = "skew/node";
 /// Which start of the node a pod belongs to.
-pub const RUN: &str = "skew/run";
+pub(super) const RUN: &str = "skew/run";
 /// On what tells who made a network: a namespace, or a ConfigMap in one that is shared.
-pub const HEAD: &str = "skew/head";
+pub(super) const HEAD: &str = "skew/head";
 /// Whose it is: a hash of the machine and the state directory. Others' networks are theirs, in one cluster or not.
-pub const SITE: &str = "skew/site";
+pub(super) const SITE: &str = "skew/site";
 /// The annotation with the [`Head`](super::record::Head).
-pub const HEAD_ANNOTATION: &str = "skew/network";
+pub(super) const HEAD_ANNOTATION: &str = "skew/network";
 /// Names are at most so long: a StatefulSet's name and what its controller appends must fit into a label of 63.
 const MAX: usize = 40;
 
 /// A name that is allowed everywhere in a cluster: itself where it is allowed, else with a hash of it, so that no two
 /// names become one.
-pub fn dns(text: &str) -> String {
+pub(super) fn dns(text: &str) -> String {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
@@ -46,7 +46,7 @@ fn is_hashed(text: &str) -> bool {
 }
 
 /// What tells one skew's networks from those of others in the cluster: this machine, and where it keeps its state.
-pub fn site(state: &std::path::Path) -> String {
+pub(super) fn site(state: &std::path::Path) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let mut digest = DigestBuilder::new("site");
     // In a container the first is the host's, and the second is not.
@@ -56,13 +56,13 @@ pub fn site(state: &std::path::Path) -> String {
 }
 
 /// The same of a skew that has a name for itself, wherever it runs.
-pub fn site_of(name: &str) -> String {
+pub(super) fn site_of(name: &str) -> String {
     DigestBuilder::new("named site").text(name).finish().hex()[..16].to_owned()
 }
 
 /// Names and labels of one network.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Names {
+pub(super) struct Names {
     /// The namespace.
     pub namespace: String,
     /// Before every name, where the namespace is shared with others.
@@ -77,12 +77,12 @@ pub struct Names {
 
 impl Names {
     /// The label value of an attempt.
-    pub fn key(attempt: &str) -> String {
+    pub(super) fn key(attempt: &str) -> String {
         Digest::of(attempt.as_bytes()).hex()[..16].to_owned()
     }
 
     /// A network in a namespace of its own.
-    pub fn own(attempt: &str, site: &str, extra: BTreeMap<String, String>) -> Self {
+    pub(super) fn own(attempt: &str, site: &str, extra: BTreeMap<String, String>) -> Self {
         let key = Self::key(attempt);
         let readable = dns(attempt);
         let namespace = format!("skew-{readable}-{}", &key[..6]);
@@ -90,24 +90,24 @@ impl Names {
     }
 
     /// A network among others in a namespace that exists.
-    pub fn shared(attempt: &str, namespace: &str, site: &str, extra: BTreeMap<String, String>) -> Self {
+    pub(super) fn shared(attempt: &str, namespace: &str, site: &str, extra: BTreeMap<String, String>) -> Self {
         let key = Self::key(attempt);
         let prefix = format!("s{}-", &key[..8]);
         Self { namespace: namespace.to_owned(), prefix, key, site: site.to_owned(), extra }
     }
 
     /// The name of a node's objects.
-    pub fn node(&self, node: &NodeName) -> String {
+    pub(super) fn node(&self, node: &NodeName) -> String {
         self.object(&dns(node.as_str()))
     }
 
     /// The name of another object.
-    pub fn object(&self, name: &str) -> String {
+    pub(super) fn object(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
     /// Of everything of the network.
-    pub fn labels(&self) -> BTreeMap<String, String> {
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.extra.clone();
         labels.insert(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned());
         labels.insert(NETWORK.to_owned(), self.key.clone());
@@ -116,14 +116,14 @@ impl Names {
     }
 
     /// Of everything of a node.
-    pub fn of_node(&self, node: &NodeName) -> BTreeMap<String, String> {
+    pub(super) fn of_node(&self, node: &NodeName) -> BTreeMap<String, String> {
         let mut labels = self.labels();
         labels.insert(NODE.to_owned(), self.node(node));
         labels
     }
 
     /// Selects everything of the network.
-    pub fn selector(&self) -> String {
+    pub(super) fn selector(&self) -> String {
         format!("{}={},{NETWORK}={}", MANAGED_BY.0, MANAGED_BY.1, self.key)
     }
 }

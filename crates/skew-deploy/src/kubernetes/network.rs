@@ -39,7 +39,7 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 const MANAGER: &str = "skew";
 
 /// A network whose nodes are pods.
-pub struct KubernetesNetwork(pub Arc<Inner>);
+pub(super) struct KubernetesNetwork(pub Arc<Inner>);
 
 /// A path that is a file below the node's directory.
 fn checked(path: &str) -> Result<(), DeployError> {

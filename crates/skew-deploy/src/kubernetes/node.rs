@@ -15,7 +15,7 @@ use crate::sink::Sink;
 use skew_spec::Resources;
 
 /// One node.
-pub struct Node {
+pub(super) struct Node {
     /// Where it is and what it runs.
     pub record: Mutex<NodeRecord>,
     /// Its limits.
@@ -38,7 +38,7 @@ pub struct Node {
 
 /// A node's pod.
 #[derive(Clone)]
-pub struct Running {
+pub(super) struct Running {
     /// Its name.
     pub pod: String,
     /// Its unique id: another pod of its name is another pod.
@@ -53,19 +53,19 @@ pub struct Running {
 
 impl Running {
     /// Says that its end is wanted.
-    pub fn ask(&self) {
+    pub(super) fn ask(&self) {
         self.asked.store(true, Ordering::SeqCst);
     }
 
     /// Waits until its last lines were read.
-    pub async fn wait(&self, within: Duration) {
+    pub(super) async fn wait(&self, within: Duration) {
         let _ = tokio::time::timeout(within, self.ended.clone().wait_for(|ended| *ended)).await;
     }
 }
 
 impl Node {
     /// A node that does not run.
-    pub fn new(record: NodeRecord, resources: Resources, sink: Sink, run: u64) -> Self {
+    pub(super) fn new(record: NodeRecord, resources: Resources, sink: Sink, run: u64) -> Self {
         Self {
             record: Mutex::new(record),
             resources,

@@ -22,22 +22,22 @@ use skew_core::model::{NodeName, PortName};
 use skew_spec::Resources;
 
 /// Where a node's volume is mounted: its directory.
-pub const DIR: &str = "/skew";
+pub(super) const DIR: &str = "/skew";
 /// Where it keeps its data.
-pub const DATA: &str = "/skew/data";
+pub(super) const DATA: &str = "/skew/data";
 /// Where the agent is.
-pub const AGENT: &str = "/.skew/files/agent";
+pub(super) const AGENT: &str = "/.skew/files/agent";
 /// The container that is the node.
-pub const CONTAINER: &str = "node";
+pub(super) const CONTAINER: &str = "node";
 /// The Service's port of skew's own: by it the agent sees that the address leads to the pod. A Service without ports has
 /// no address either.
 const OWN_PORT: (&str, i32) = ("skew", 65_535);
 /// A ConfigMap or Secret holds at most so many bytes; larger files go another way.
-pub const OBJECT_BYTES: usize = 900_000;
+pub(super) const OBJECT_BYTES: usize = 900_000;
 
 /// What a node's pods are made of.
 #[derive(Debug, Clone)]
-pub struct NodeObjects<'a> {
+pub(super) struct NodeObjects<'a> {
     /// Names and labels.
     pub names: &'a Names,
     /// The node.
@@ -64,7 +64,7 @@ pub struct NodeObjects<'a> {
 
 /// Where a node's config files are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Files {
+pub(super) struct Files {
     /// Some are in a ConfigMap: all, and the index, unless there are none.
     pub config: bool,
     /// Some are in a Secret.
@@ -76,12 +76,12 @@ fn meta(name: String, labels: BTreeMap<String, String>) -> ObjectMeta {
 }
 
 /// The agent's name.
-pub fn agent_name(names: &Names) -> String {
+pub(super) fn agent_name(names: &Names) -> String {
     names.object("skew-agent")
 }
 
 /// The ConfigMap that brings the agent.
-pub fn agent(names: &Names, program: &[u8]) -> ConfigMap {
+pub(super) fn agent(names: &Names, program: &[u8]) -> ConfigMap {
     ConfigMap {
         metadata: meta(agent_name(names), names.labels()),
         binary_data: Some(BTreeMap::from([("agent".to_owned(), ByteString(program.to_vec()))])),
@@ -90,7 +90,7 @@ pub fn agent(names: &Names, program: &[u8]) -> ConfigMap {
 }
 
 /// What is behind a node's address: nothing changes it while the network is there, whatever becomes of its pods.
-pub fn service(names: &Names, node: &NodeName, ports: &BTreeMap<PortName, u16>) -> Service {
+pub(super) fn service(names: &Names, node: &NodeName, ports: &BTreeMap<PortName, u16>) -> Service {
     let port = |(number, port): (usize, u16)| ServicePort {
         name: Some(format!("p{number}")),
         port: i32::from(port),
@@ -116,7 +116,7 @@ pub fn service(names: &Names, node: &NodeName, ports: &BTreeMap<PortName, u16>) 
 }
 
 /// Where a node's directory is kept while it does not run.
-pub fn claim(names: &Names, node: &NodeName, class: Option<&str>, bytes: u64) -> PersistentVolumeClaim {
+pub(super) fn claim(names: &Names, node: &NodeName, class: Option<&str>, bytes: u64) -> PersistentVolumeClaim {
     let size = BTreeMap::from([("storage".to_owned(), Quantity(bytes.to_string()))]);
     let spec = PersistentVolumeClaimSpec {
         access_modes: Some(vec!["ReadWriteOnce".to_owned()]),
@@ -132,7 +132,7 @@ pub fn claim(names: &Names, node: &NodeName, class: Option<&str>, bytes: u64) ->
 }
 
 /// The name of one start's config.
-pub fn files_name(names: &Names, node: &NodeName, run: u64) -> String {
+pub(super) fn files_name(names: &Names, node: &NodeName, run: u64) -> String {
     format!("{}-{run}", names.node(node))
 }
 
@@ -142,7 +142,12 @@ fn file_key(number: usize, file: &LaunchFile) -> String {
 }
 
 /// A node's config files: those that hold secrets, and the others with the index that says where all of them go.
-pub fn files(names: &Names, node: &NodeName, run: u64, files: &[LaunchFile]) -> (Option<ConfigMap>, Option<Secret>) {
+pub(super) fn files(
+    names: &Names,
+    node: &NodeName,
+    run: u64,
+    files: &[LaunchFile],
+) -> (Option<ConfigMap>, Option<Secret>) {
     let (mut texts, mut bytes, mut secret) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut index = String::new();
     for (number, file) in files.iter().enumerate() {
@@ -166,7 +171,7 @@ pub fn files(names: &Names, node: &NodeName, run: u64, files: &[LaunchFile]) -> 
 }
 
 /// Kubernetes fills `$(NAME)` in; what comes from skew is meant as it is.
-pub fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     text.replace("$(", "$$(")
 }
 
@@ -294,7 +299,12 @@ impl NodeObjects<'_> {
     }
 
     /// The node: a StatefulSet of one pod, or of none while it is stopped.
-    pub fn stateful_set(&self, argv: &[String], launch_env: &BTreeMap<String, String>, replicas: i32) -> StatefulSet {
+    pub(super) fn stateful_set(
+        &self,
+        argv: &[String],
+        launch_env: &BTreeMap<String, String>,
+        replicas: i32,
+    ) -> StatefulSet {
         let mut command = vec![AGENT.to_owned(), "run".to_owned()];
         if let Some(files) = self.resources.files {
             command.extend(["-n".to_owned(), files.to_string()]);
@@ -328,7 +338,7 @@ impl NodeObjects<'_> {
     }
 
     /// A pod beside a stopped node: its image and its volume, in which commands run and files come and go.
-    pub fn beside(&self, name: &str) -> Pod {
+    pub(super) fn beside(&self, name: &str) -> Pod {
         let mut labels = self.labels();
         // Not the node's own: its Service must not lead here.
         labels.remove(NODE);
@@ -338,7 +348,7 @@ impl NodeObjects<'_> {
     }
 
     /// A pod that lets everybody write in the node's directory, as root, and ends.
-    pub fn opener(&self, name: &str) -> Pod {
+    pub(super) fn opener(&self, name: &str) -> Pod {
         let mut pod = self.beside(name);
         let containers = pod.spec.iter_mut().flat_map(|spec| &mut spec.containers);
         for container in containers {
@@ -350,7 +360,7 @@ impl NodeObjects<'_> {
     }
 
     /// The node as somebody runs it without skew: its own program, its config mounted where it belongs.
-    pub fn plain(&self, init: &[Vec<String>], launch: &Launch, replicas: i32) -> StatefulSet {
+    pub(super) fn plain(&self, init: &[Vec<String>], launch: &Launch, replicas: i32) -> StatefulSet {
         let mut set = self.stateful_set(&launch.argv, &launch.env, replicas);
         let Some(pod) = set.spec.as_mut().and_then(|spec| spec.template.spec.as_mut()) else { return set };
         let Some(container) = pod.containers.first_mut() else { return set };

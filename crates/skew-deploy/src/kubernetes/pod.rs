@@ -6,7 +6,7 @@ use super::objects::CONTAINER;
 
 /// What a node's pod is at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PodState {
+pub(super) enum PodState {
     /// It does not run yet, and nothing says that it will not.
     Waiting,
     /// It does not run, and why.
@@ -21,7 +21,7 @@ pub enum PodState {
 
 /// Why a pod does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub(super) struct Trouble {
     /// What.
     pub kind: TroubleKind,
     /// In the cluster's words.
@@ -32,7 +32,7 @@ pub struct Trouble {
 
 /// What keeps a pod from starting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TroubleKind {
+pub(super) enum TroubleKind {
     /// Its image cannot be pulled.
     Image,
     /// No machine has room for it.
@@ -45,7 +45,7 @@ pub enum TroubleKind {
 
 /// How a node's process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
+pub(super) struct Ended {
     /// Its exit status, when it exited by itself.
     pub code: Option<i32>,
     /// The signal that ended it. The runtime says 128 and the signal; a program that exits so by itself is not told
@@ -58,12 +58,12 @@ pub struct Ended {
 }
 
 /// Reads a node's pod.
-pub fn state(pod: &Pod) -> PodState {
+pub(super) fn state(pod: &Pod) -> PodState {
     state_of(pod, CONTAINER)
 }
 
 /// Reads a pod by the container that it is there for.
-pub fn state_of(pod: &Pod, name: &str) -> PodState {
+pub(super) fn state_of(pod: &Pod, name: &str) -> PodState {
     let status = pod.status.clone().unwrap_or_default();
     let reason = status.reason.as_deref().unwrap_or_default();
     let container = status.container_statuses.iter().flatten().find(|status| status.name == name);

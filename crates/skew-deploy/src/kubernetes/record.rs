@@ -15,7 +15,7 @@ use skew_core::model::{NodeName, PortName, RoleName, VersionId};
 
 /// Who made a network, and for what: an annotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub(super) struct Head {
     /// The attempt.
     pub id: String,
     /// Its sweep.
@@ -30,7 +30,7 @@ pub struct Head {
 
 /// One node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NodeRecord {
+pub(super) struct NodeRecord {
     /// Its name.
     pub name: NodeName,
     /// Its role.
@@ -51,28 +51,28 @@ pub struct NodeRecord {
 
 impl Head {
     /// Of a network that this process opens.
-    pub fn own(id: &str, sweep: &str, keep: bool) -> Self {
+    pub(super) fn own(id: &str, sweep: &str, keep: bool) -> Self {
         Self { id: id.to_owned(), sweep: sweep.to_owned(), keep, boot: machine::boot(), owner: Identity::own() }
     }
 
     /// Whether the skew that opened it is there. Only networks of this machine are asked: see [`super::names::site`].
-    pub fn is_owned(&self) -> bool {
+    pub(super) fn is_owned(&self) -> bool {
         self.boot == machine::boot() && self.owner.is_alive()
     }
 
     /// As an annotation.
-    pub fn annotation(&self) -> BTreeMap<String, String> {
+    pub(super) fn annotation(&self) -> BTreeMap<String, String> {
         let text = serde_json::to_string(self).unwrap_or_default();
         BTreeMap::from([(HEAD_ANNOTATION.to_owned(), text)])
     }
 
     /// From the annotations of a namespace or a ConfigMap.
-    pub fn read(annotations: Option<&BTreeMap<String, String>>) -> Option<Self> {
+    pub(super) fn read(annotations: Option<&BTreeMap<String, String>>) -> Option<Self> {
         serde_json::from_str(annotations?.get(HEAD_ANNOTATION)?).ok()
     }
 
     /// What others are told about it.
-    pub fn leftover(&self, nodes: &[NodeRecord], dir: &Path) -> Leftover {
+    pub(super) fn leftover(&self, nodes: &[NodeRecord], dir: &Path) -> Leftover {
         let node = |node: &NodeRecord| {
             let port = node.ports.values().next().copied().unwrap_or(0);
             (node.name.clone(), format!("{}@{}", node.role, node.version), SocketAddr::new(node.address, port))
@@ -89,7 +89,7 @@ impl Head {
 
 impl NodeRecord {
     /// Where the node is.
-    pub fn place(&self) -> Place {
+    pub(super) fn place(&self) -> Place {
         Place {
             node: self.name.clone(),
             address: self.address,
@@ -103,12 +103,12 @@ impl NodeRecord {
 }
 
 /// The name of the ConfigMap with the nodes.
-pub fn name(names: &Names) -> String {
+pub(super) fn name(names: &Names) -> String {
     names.object("skew-network")
 }
 
 /// The ConfigMap with the nodes; it has the head too, as it is all there is in a shared namespace.
-pub fn config_map(names: &Names, head: &Head, nodes: &[NodeRecord]) -> ConfigMap {
+pub(super) fn config_map(names: &Names, head: &Head, nodes: &[NodeRecord]) -> ConfigMap {
     let mut labels = names.labels();
     labels.insert(HEAD.to_owned(), "network".to_owned());
     let metadata = kube::api::ObjectMeta {
@@ -122,7 +122,7 @@ pub fn config_map(names: &Names, head: &Head, nodes: &[NodeRecord]) -> ConfigMap
 }
 
 /// The nodes in such a ConfigMap; none when it is not there yet.
-pub fn nodes(map: Option<&ConfigMap>) -> Vec<NodeRecord> {
+pub(super) fn nodes(map: Option<&ConfigMap>) -> Vec<NodeRecord> {
     let text = map.and_then(|map| map.data.as_ref()).and_then(|data| data.get("nodes"));
     text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
 }

@@ -57,21 +57,21 @@ struct Lease {
 
 /// The machine's leases.
 #[derive(Debug, Clone)]
-pub struct Registry {
+pub(super) struct Registry {
     path: PathBuf,
 }
 
 /// A node's address and ports.
-pub type Granted = (IpAddr, BTreeMap<PortName, u16>);
+pub(super) type Granted = (IpAddr, BTreeMap<PortName, u16>);
 
 impl Registry {
     /// The registry in a directory that all of the user's skews share.
-    pub fn new(runtime: &Path) -> Self {
+    pub(super) fn new(runtime: &Path) -> Self {
         Self { path: runtime.join("addresses.json") }
     }
 
     /// Leases an address and ports for every node of the network in `dir`, in their order.
-    pub fn lease(
+    pub(super) fn lease(
         &self,
         how: Addressing,
         dir: &Path,
@@ -88,7 +88,7 @@ impl Registry {
     }
 
     /// Gives back what the network in `dir` leased.
-    pub fn release(&self, dir: &Path) -> Result<(), DeployError> {
+    pub(super) fn release(&self, dir: &Path) -> Result<(), DeployError> {
         self.change(|leases| {
             leases.retain(|lease| lease.dir != dir);
             Ok(())
@@ -176,7 +176,7 @@ fn ports(leases: &[Lease], nodes: &[&BTreeMap<PortName, u16>]) -> Result<Allocat
 }
 
 /// Whether an address can be listened on.
-pub fn is_free(address: SocketAddr) -> bool {
+pub(super) fn is_free(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok()
 }
 

@@ -11,7 +11,7 @@ use skew_core::model::NodeName;
 use skew_host::lock;
 
 /// What of the machine explains that a node failed, if anything does.
-pub fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
+pub(super) fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {
     let node = inner.nodes.get(name)?;
     let exit = lock(&node.exit).clone();
     let killed = exit.is_some_and(|exit| exit.signal == Some(Signal::KILL.as_raw()) && !exit.out_of_memory);

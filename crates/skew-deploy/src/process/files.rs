@@ -34,7 +34,7 @@ fn parent<'p>(dir: &Path, path: &'p str, create: bool) -> Result<(OwnedFd, &'p s
 }
 
 /// Writes a file below `dir`, with its directories.
-pub fn put(dir: &Path, path: &str, bytes: &[u8], mode: u32) -> Result<(), DeployError> {
+pub(super) fn put(dir: &Path, path: &str, bytes: &[u8], mode: u32) -> Result<(), DeployError> {
     let (at, name) = parent(dir, path, true)?;
     let failed = || DeployError::io(format!("write {path}"));
     match rustix::fs::unlinkat(&at, name, rustix::fs::AtFlags::empty()) {
@@ -50,7 +50,7 @@ pub fn put(dir: &Path, path: &str, bytes: &[u8], mode: u32) -> Result<(), Deploy
 }
 
 /// Reads a file below `dir`.
-pub fn get(dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, DeployError> {
+pub(super) fn get(dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, DeployError> {
     let (at, name) = parent(dir, path, false)?;
     let failed = || DeployError::io(format!("read {path}"));
     // A pipe in its place must not make anybody wait.
@@ -72,7 +72,7 @@ pub fn get(dir: &Path, path: &str, limit: u64) -> Result<Vec<u8>, DeployError> {
 }
 
 /// Gives `to` the files of `from`: linked where the file system can, else copied. What is there already stays.
-pub fn merge(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn merge(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -90,7 +90,7 @@ pub fn merge(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Removes a directory and everything in it, whatever permissions a node set; one that is not there is no error.
-pub fn remove(dir: &Path) -> io::Result<()> {
+pub(super) fn remove(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     match fs::remove_dir_all(dir) {
         Ok(()) => return Ok(()),

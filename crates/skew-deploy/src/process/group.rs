@@ -10,7 +10,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A node's control group.
 #[derive(Debug)]
-pub struct Group {
+pub(super) struct Group {
     dir: PathBuf,
 }
 
@@ -19,7 +19,7 @@ const LIMITS: [&str; 2] = ["memory.max", "memory.limit_in_bytes"];
 
 impl Group {
     /// Makes a group with that limit in bytes below this process's own; `None` where that is not possible.
-    pub fn make(name: &str, limit: u64) -> Option<Self> {
+    pub(super) fn make(name: &str, limit: u64) -> Option<Self> {
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
         let parents = own.lines().filter_map(hierarchy);
         parents.into_iter().find_map(|parent| {
@@ -37,17 +37,17 @@ impl Group {
     }
 
     /// Its directory.
-    pub fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// Puts a process that was just started into it; whether that worked.
-    pub fn add(&self, pid: i32) -> bool {
+    pub(super) fn add(&self, pid: i32) -> bool {
         fs::write(self.dir.join("cgroup.procs"), pid.to_string()).is_ok()
     }
 
     /// Whether the kernel killed one of its processes because of the limit.
-    pub fn has_killed(&self) -> bool {
+    pub(super) fn has_killed(&self) -> bool {
         ["memory.events", "memory.oom_control"].iter().any(|file| {
             let text = fs::read_to_string(self.dir.join(file)).unwrap_or_default();
             text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
@@ -64,7 +64,7 @@ impl Drop for Group {
 
 /// Removes a group whose processes were ended. Its files are the kernel's: only the directory itself can be removed, once
 /// it is empty, and the kernel counts a process until its parent has heard of its end, whoever that is by now.
-pub fn remove(dir: &Path) {
+pub(super) fn remove(dir: &Path) {
     let deadline = Instant::now() + PATIENCE;
     while fs::remove_dir(dir).is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
         && Instant::now() < deadline

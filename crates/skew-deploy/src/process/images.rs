@@ -17,7 +17,7 @@ pub type Unpack = Arc<dyn Fn(&Digest, &Path) -> Result<(), Box<dyn std::error::E
 
 /// Where images are unpacked.
 #[derive(Clone)]
-pub struct Images {
+pub(super) struct Images {
     /// The directory, one below it for each image.
     pub dir: PathBuf,
     unpack: Unpack,
@@ -27,7 +27,7 @@ pub struct Images {
 
 impl Images {
     /// Images unpacked into a directory.
-    pub fn new(dir: PathBuf, unpack: Unpack) -> Self {
+    pub(super) fn new(dir: PathBuf, unpack: Unpack) -> Self {
         Self { dir, unpack, one: Arc::default() }
     }
 
@@ -36,7 +36,7 @@ impl Images {
     }
 
     /// Unpacks an image unless it is there. What is there under its name is whole: it is unpacked aside and renamed.
-    pub fn ensure(&self, image: &ImageRef) -> Result<(), DeployError> {
+    pub(super) fn ensure(&self, image: &ImageRef) -> Result<(), DeployError> {
         let _one = lock(&self.one);
         let target = self.path(image);
         if target.is_dir() {
@@ -61,7 +61,7 @@ impl Images {
     }
 
     /// Where a node finds its image's files: the image itself, or a tree of its own when parts are mounted into it.
-    pub fn root(
+    pub(super) fn root(
         &self,
         network: &Path,
         node: &NodeName,
@@ -96,7 +96,7 @@ impl Images {
 }
 
 /// Removes what skews that are dead now left half made or half removed in a directory.
-pub fn sweep(dir: &Path) {
+pub(super) fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };

@@ -32,7 +32,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_CLOSELY: Duration = Duration::from_millis(100);
 
 /// What its tasks share.
-pub struct Inner {
+pub(super) struct Inner {
     /// Its directory.
     pub dir: PathBuf,
     /// Its processes.
@@ -57,30 +57,30 @@ pub struct Inner {
 
 impl Inner {
     /// One of its nodes.
-    pub fn node(&self, name: &NodeName) -> Result<&Node, DeployError> {
+    pub(super) fn node(&self, name: &NodeName) -> Result<&Node, DeployError> {
         self.nodes.get(name).ok_or_else(|| DeployError::NoNode(name.clone()))
     }
 
     /// Where a node is.
-    pub fn place(&self, name: &NodeName) -> Result<Place, DeployError> {
+    pub(super) fn place(&self, name: &NodeName) -> Result<Place, DeployError> {
         let record = lock(&self.record);
         let node = record.nodes.iter().find(|node| node.name == *name);
         node.map(|node| node.place(&self.dir)).ok_or_else(|| DeployError::NoNode(name.clone()))
     }
 
     /// A node's process, while it runs.
-    pub fn running(&self, name: &NodeName) -> Result<Option<Running>, DeployError> {
+    pub(super) fn running(&self, name: &NodeName) -> Result<Option<Running>, DeployError> {
         let running = lock(&self.node(name)?.running).clone();
         Ok(running.filter(|running| running.ended.is_some() || running.id.is_alive()))
     }
 
     /// The process of a node that has to run for this.
-    pub fn must_run(&self, action: &'static str, name: &NodeName) -> Result<Running, DeployError> {
+    pub(super) fn must_run(&self, action: &'static str, name: &NodeName) -> Result<Running, DeployError> {
         self.running(name)?.ok_or_else(|| DeployError::State { action, node: name.clone(), is: "not running" })
     }
 
     /// Refuses what cannot be done while a node runs.
-    pub fn must_not_run(&self, action: &'static str, name: &NodeName) -> Result<(), DeployError> {
+    pub(super) fn must_not_run(&self, action: &'static str, name: &NodeName) -> Result<(), DeployError> {
         match self.running(name)? {
             Some(_) => Err(DeployError::State { action, node: name.clone(), is: "running" }),
             None => Ok(()),
@@ -88,7 +88,7 @@ impl Inner {
     }
 
     /// What is in the environment of a node's programs before a launch adds to it.
-    pub fn environment(&self, name: &NodeName, place: &Place) -> BTreeMap<String, String> {
+    pub(super) fn environment(&self, name: &NodeName, place: &Place) -> BTreeMap<String, String> {
         let pairs = [
             ("PATH", self.path.clone()),
             ("HOME", place.dir.clone()),
@@ -101,19 +101,19 @@ impl Inner {
     }
 
     /// Where a node that may outlive its owner writes.
-    pub fn raw_log(&self, name: &NodeName) -> PathBuf {
+    pub(super) fn raw_log(&self, name: &NodeName) -> PathBuf {
         own_dir(&self.dir).join(format!("{name}.raw"))
     }
 
     /// Changes what is on disk about it.
-    pub fn write_record(&self, change: impl FnOnce(&mut Record)) -> Result<(), DeployError> {
+    pub(super) fn write_record(&self, change: impl FnOnce(&mut Record)) -> Result<(), DeployError> {
         let mut record = lock(&self.record);
         change(&mut record);
         record.write(&self.dir).map_err(DeployError::io("record the network"))
     }
 
     /// Ends the processes of a node, or of all.
-    pub async fn end(self: &Arc<Self>, node: Option<&NodeName>) -> Result<(), DeployError> {
+    pub(super) async fn end(self: &Arc<Self>, node: Option<&NodeName>) -> Result<(), DeployError> {
         let (inner, name) = (Arc::clone(self), node.cloned());
         let ended = blocking(move || inner.tracker.end(name.as_ref().map(NodeName::as_str))).await;
         let network = || lock(&self.record).id.clone();
@@ -121,7 +121,7 @@ impl Inner {
     }
 
     /// Everything that goes with the network, once its processes are gone.
-    pub fn remove(&self) -> Result<(), DeployError> {
+    pub(super) fn remove(&self) -> Result<(), DeployError> {
         for node in self.nodes.values() {
             *lock(&node.group) = None;
         }
@@ -136,7 +136,7 @@ impl Inner {
     }
 
     /// Follows a node's process to its end.
-    pub async fn supervise(
+    pub(super) async fn supervise(
         self: Arc<Self>,
         name: NodeName,
         mut child: Child,
@@ -169,7 +169,7 @@ impl Inner {
     }
 
     /// Has the kernel keep a node's memory limit, if it can; the directory of the group that does.
-    pub fn confine(&self, node: &Node, name: &NodeName, pid: i32) -> Option<PathBuf> {
+    pub(super) fn confine(&self, node: &Node, name: &NodeName, pid: i32) -> Option<PathBuf> {
         let mut held = lock(&node.group);
         *held = None; // a group remembers its kills
         let group = Group::make(&format!("skew-{}-{name}", self.tracker.attempt()), node.resources.memory?)?;
@@ -179,7 +179,7 @@ impl Inner {
     }
 
     /// Keeps sight of every process, also of those that will hide, and ends nodes above their memory limit.
-    pub async fn watch(this: Weak<Self>) {
+    pub(super) async fn watch(this: Weak<Self>) {
         let limited = |inner: Arc<Self>| inner.nodes.values().any(|node| node.resources.memory.is_some());
         let every = if this.upgrade().is_some_and(limited) { LOOK_CLOSELY } else { LOOK_EVERY };
         loop {
@@ -212,7 +212,7 @@ impl Inner {
 }
 
 /// Takes a network's directory away under its name, so that it is there whole or not at all.
-pub fn discard(dir: &Path) -> std::io::Result<Option<PathBuf>> {
+pub(super) fn discard(dir: &Path) -> std::io::Result<Option<PathBuf>> {
     let own = Identity::own();
     let name = dir.file_name().unwrap_or_default().to_string_lossy();
     let aside = dir.with_file_name(format!(".old-{}-{}-{name}", own.pid, own.start));

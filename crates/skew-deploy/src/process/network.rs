@@ -28,7 +28,7 @@ use skew_host::{blocking, lock};
 const BURIAL: Duration = Duration::from_secs(5);
 
 /// A network whose nodes are processes of this machine.
-pub struct ProcessNetwork(pub Arc<Inner>);
+pub(super) struct ProcessNetwork(pub Arc<Inner>);
 
 #[async_trait]
 impl Network for ProcessNetwork {
@@ -266,7 +266,7 @@ impl Drop for ProcessNetwork {
 }
 
 /// Makes a node's directories; `wipe` empties its data first.
-pub fn make_dirs(dir: &Path, wipe: bool) -> std::io::Result<()> {
+pub(super) fn make_dirs(dir: &Path, wipe: bool) -> std::io::Result<()> {
     for name in ["data", "tmp"] {
         if wipe {
             files::remove(&dir.join(name))?;

@@ -14,7 +14,7 @@ use skew_core::model::Exit;
 use skew_spec::Resources;
 
 /// One node.
-pub struct Node {
+pub(super) struct Node {
     /// Its limits.
     pub resources: Resources,
     /// Where its output goes.
@@ -29,7 +29,7 @@ pub struct Node {
 
 /// A node's process.
 #[derive(Clone)]
-pub struct Running {
+pub(super) struct Running {
     /// Which.
     pub id: Identity,
     /// Its environment.
@@ -44,14 +44,14 @@ pub struct Running {
 
 impl Node {
     /// A node that runs, or not yet.
-    pub fn new(resources: Resources, sink: Sink, running: Option<Running>) -> Self {
+    pub(super) fn new(resources: Resources, sink: Sink, running: Option<Running>) -> Self {
         Self { resources, sink, running: Mutex::new(running), exit: Mutex::default(), group: Mutex::default() }
     }
 }
 
 impl Running {
     /// Waits until it has ended.
-    pub async fn wait(&self) {
+    pub(super) async fn wait(&self) {
         match &self.ended {
             Some(ended) => {
                 let _ = ended.clone().wait_for(|ended| *ended).await;

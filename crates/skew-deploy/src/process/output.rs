@@ -61,7 +61,7 @@ impl Sink {
 }
 
 /// What a node's process writes to.
-pub enum Outlet {
+pub(super) enum Outlet {
     /// Pipes that end with skew.
     Pipes,
     /// A file that outlives it, and how much was in it before. Both outputs are in it, and nothing bounds it.
@@ -70,7 +70,7 @@ pub enum Outlet {
 
 impl Outlet {
     /// The outlet of a node; `raw` is the file when it is kept.
-    pub fn open(keep: bool, raw: &Path) -> io::Result<Self> {
+    pub(super) fn open(keep: bool, raw: &Path) -> io::Result<Self> {
         if keep {
             let file = OpenOptions::new().create(true).append(true).open(raw)?;
             let before = file.metadata()?.len();
@@ -81,7 +81,7 @@ impl Outlet {
     }
 
     /// Connects a command that is about to be started.
-    pub fn connect(&self, command: &mut Command) -> io::Result<()> {
+    pub(super) fn connect(&self, command: &mut Command) -> io::Result<()> {
         command.stdin(Stdio::null());
         match self {
             Self::Pipes => command.stdout(Stdio::piped()).stderr(Stdio::piped()),
@@ -91,7 +91,7 @@ impl Outlet {
     }
 
     /// Starts moving lines; the tasks end when the outputs do.
-    pub fn pump(
+    pub(super) fn pump(
         self,
         child: &mut Child,
         raw: &Path,

@@ -7,23 +7,23 @@ use crate::identity::{Proc, read};
 use crate::machine::kilobytes;
 
 /// Every process of the machine that can be seen.
-pub fn all() -> Vec<Proc> {
+pub(super) fn all() -> Vec<Proc> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     entries.filter_map(|entry| read(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 /// The value of a variable in the environment that a process was started with.
-pub fn variable(pid: i32, name: &str) -> Option<String> {
+pub(super) fn variable(pid: i32, name: &str) -> Option<String> {
     environment(pid).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 /// The directory that a process works in.
-pub fn directory(pid: i32) -> Option<PathBuf> {
+pub(super) fn directory(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/cwd")).ok()
 }
 
 /// The environment that a process was started with.
-pub fn environment(pid: i32) -> Vec<(String, String)> {
+pub(super) fn environment(pid: i32) -> Vec<(String, String)> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let pairs = bytes.split(|b| *b == 0).filter_map(|pair| {
         let (key, value) = std::str::from_utf8(pair).ok()?.split_once('=')?;
@@ -33,13 +33,13 @@ pub fn environment(pid: i32) -> Vec<(String, String)> {
 }
 
 /// Resident memory of a process, in bytes.
-pub fn memory(pid: i32) -> u64 {
+pub(super) fn memory(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     kilobytes(&status, "VmRSS:") * 1024
 }
 
 /// Inodes of the sockets that listen on an address and port, or on that port everywhere.
-pub fn listeners(address: std::net::SocketAddr) -> Vec<u64> {
+pub(super) fn listeners(address: std::net::SocketAddr) -> Vec<u64> {
     let mut inodes = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
@@ -66,7 +66,7 @@ fn listener(line: &str, address: std::net::SocketAddr) -> Option<u64> {
 }
 
 /// Whether a process holds one of these sockets.
-pub fn holds_socket(pid: i32, inodes: &[u64]) -> bool {
+pub(super) fn holds_socket(pid: i32, inodes: &[u64]) -> bool {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok()).any(|target| {
         let inode = target.to_str().and_then(|t| t.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());

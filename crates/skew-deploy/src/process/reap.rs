@@ -16,14 +16,14 @@ use crate::identity::{Identity, Proc};
 use skew_host::lock;
 
 /// The variable that every process of a network carries: `<sweep>/<attempt>/<node>`.
-pub const LABEL: &str = "SKEW_LABEL";
+pub(super) const LABEL: &str = "SKEW_LABEL";
 
 /// How long processes get to be gone after they were killed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Knows the processes of one network.
 #[derive(Debug)]
-pub struct Tracker {
+pub(super) struct Tracker {
     sweep: String,
     attempt: String,
     dir: PathBuf,
@@ -41,7 +41,7 @@ struct Seen {
 
 /// A process and the node that it belongs to.
 #[derive(Debug, Clone)]
-pub struct Member {
+pub(super) struct Member {
     /// The process.
     pub proc: Proc,
     /// The node's name.
@@ -50,18 +50,18 @@ pub struct Member {
 
 impl Tracker {
     /// A tracker for the network of that sweep and attempt, in that directory.
-    pub fn new(sweep: &str, attempt: &str, dir: &Path) -> Self {
+    pub(super) fn new(sweep: &str, attempt: &str, dir: &Path) -> Self {
         let (sweep, attempt) = (sweep.to_owned(), attempt.to_owned());
         Self { sweep, attempt, dir: dir.to_owned(), seen: Mutex::default() }
     }
 
     /// The attempt that is its label.
-    pub fn attempt(&self) -> &str {
+    pub(super) fn attempt(&self) -> &str {
         &self.attempt
     }
 
     /// The label of a node's processes.
-    pub fn label(&self, node: &str) -> String {
+    pub(super) fn label(&self, node: &str) -> String {
         format!("{}/{}/{node}", self.sweep, self.attempt)
     }
 
@@ -84,12 +84,12 @@ impl Tracker {
     }
 
     /// Remembers a process that was just started, or is named in the network's records.
-    pub fn remember(&self, id: Identity, node: &str) {
+    pub(super) fn remember(&self, id: Identity, node: &str) {
         lock(&self.seen).members.insert(id, node.to_owned());
     }
 
     /// Everything alive that belongs to the network.
-    pub fn members(&self) -> Vec<Member> {
+    pub(super) fn members(&self) -> Vec<Member> {
         self.scan().into_iter().filter(|member| !member.proc.zombie).collect()
     }
 
@@ -135,7 +135,7 @@ impl Tracker {
     ///
     /// # Errors
     /// The ids of the processes that resist.
-    pub fn end(&self, node: Option<&str>) -> Result<(), Vec<i32>> {
+    pub(super) fn end(&self, node: Option<&str>) -> Result<(), Vec<i32>> {
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_millis(1);
         loop {
@@ -161,7 +161,7 @@ impl Tracker {
 
     /// Waits for dead processes that were orphaned to this one. Only after every child of the network that somebody
     /// else waits for is gone.
-    pub fn bury(&self) {
+    pub(super) fn bury(&self) {
         let own = i32::try_from(std::process::id()).unwrap_or(0);
         for member in self.scan() {
             if member.proc.zombie && member.proc.parent == own {
@@ -173,7 +173,7 @@ impl Tracker {
 }
 
 /// Makes this process the parent of orphans below it, so that a daemon stays in sight. Costs nothing where it is unknown.
-pub fn adopt_orphans() {
+pub(super) fn adopt_orphans() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_child_subreaper(rustix::process::Pid::from_raw(1));
 }

@@ -17,7 +17,7 @@ const FILE: &str = "network.json";
 
 /// One network.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
+pub(super) struct Record {
     /// The attempt.
     pub id: String,
     /// Its sweep.
@@ -34,7 +34,7 @@ pub struct Record {
 
 /// One node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct NodeRecord {
+pub(super) struct NodeRecord {
     /// Its name.
     pub name: NodeName,
     /// Its role.
@@ -58,24 +58,24 @@ pub struct NodeRecord {
 
 impl Record {
     /// Writes it into the network's directory, all or nothing.
-    pub fn write(&self, dir: &Path) -> io::Result<()> {
+    pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
         let draft = dir.join("network.json.new");
         fs::write(&draft, serde_json::to_vec_pretty(self)?)?;
         fs::rename(draft, dir.join(FILE))
     }
 
     /// Reads it from a network's directory; `None` when there is none, or none that can be read.
-    pub fn read(dir: &Path) -> Option<Self> {
+    pub(super) fn read(dir: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(dir.join(FILE)).ok()?).ok()
     }
 
     /// Whether the skew that opened it is there.
-    pub fn is_owned(&self) -> bool {
+    pub(super) fn is_owned(&self) -> bool {
         self.boot == machine::boot() && self.owner.is_alive()
     }
 
     /// What others are told about it.
-    pub fn leftover(&self, dir: &Path) -> Leftover {
+    pub(super) fn leftover(&self, dir: &Path) -> Leftover {
         let node = |node: &NodeRecord| {
             let port = node.ports.values().next().copied().unwrap_or(0);
             (node.name.clone(), format!("{}@{}", node.role, node.version), SocketAddr::new(node.address, port))
@@ -92,7 +92,7 @@ impl Record {
 
 impl NodeRecord {
     /// Where the node is.
-    pub fn place(&self, network: &Path) -> Place {
+    pub(super) fn place(&self, network: &Path) -> Place {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let dir = node_dir(network, &self.name);
         Place {
@@ -108,11 +108,11 @@ impl NodeRecord {
 }
 
 /// A node's directory.
-pub fn node_dir(network: &Path, node: &NodeName) -> PathBuf {
+pub(super) fn node_dir(network: &Path, node: &NodeName) -> PathBuf {
     network.join(node.as_str())
 }
 
 /// Where logs and roots are: no node is named like this.
-pub fn own_dir(network: &Path) -> PathBuf {
+pub(super) fn own_dir(network: &Path) -> PathBuf {
     network.join(".skew")
 }

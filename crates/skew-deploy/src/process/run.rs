@@ -21,7 +21,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 const BUSY_TRIES: usize = 50;
 
 /// Starts a program at the head of its own process group.
-pub async fn spawn(
+pub(super) async fn spawn(
     argv: &[String],
     env: &BTreeMap<String, String>,
     dir: &Path,
@@ -47,7 +47,7 @@ pub async fn spawn(
 }
 
 /// Limits a process that was just started. The memory limit is not among them: see `limits`.
-pub fn limit(pid: i32, resources: &Resources) {
+pub(super) fn limit(pid: i32, resources: &Resources) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Resource, Rlimit, prlimit};
@@ -65,7 +65,7 @@ pub fn limit(pid: i32, resources: &Resources) {
 }
 
 /// Sends a signal to a process group whose head is known to be there.
-pub fn signal_group(pid: i32, signal: Signal) {
+pub(super) fn signal_group(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = rustix::process::kill_process_group(pid, signal);
     }
@@ -83,7 +83,7 @@ impl Drop for Group {
 }
 
 /// Runs a command to its end. One that cannot be executed has status 126 or 127.
-pub async fn command(cmd: &Cmd, env: &BTreeMap<String, String>, dir: &Path) -> io::Result<Output> {
+pub(super) async fn command(cmd: &Cmd, env: &BTreeMap<String, String>, dir: &Path) -> io::Result<Output> {
     let piped = |command: &mut Command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         Ok(())
@@ -135,12 +135,12 @@ pub async fn command(cmd: &Cmd, env: &BTreeMap<String, String>, dir: &Path) -> i
 }
 
 /// The status or the signal that ended a process.
-pub fn ended(status: ExitStatus) -> (Option<i32>, Option<i32>) {
+pub(super) fn ended(status: ExitStatus) -> (Option<i32>, Option<i32>) {
     (status.code(), status.signal())
 }
 
 /// Whether a program could not be executed because of what it is, and the status that a shell gives to that.
-pub fn not_executable(error: &io::Error) -> Option<i32> {
+pub(super) fn not_executable(error: &io::Error) -> Option<i32> {
     const ENOEXEC: i32 = 8;
     match error.kind() {
         io::ErrorKind::NotFound => Some(127),

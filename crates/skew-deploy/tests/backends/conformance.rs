@@ -14,20 +14,20 @@ use skew_spec::{Resources, Stop};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc;
 
-pub const API: &str = "api";
+pub(crate) const API: &str = "api";
 
-pub fn name(text: &str) -> NodeName {
+pub(crate) fn name(text: &str) -> NodeName {
     NodeName::new(text).unwrap()
 }
 
 /// Unique on the machine: tests run beside each other, and everything of an attempt is found by its id.
-pub fn unique(id: &str) -> String {
+pub(crate) fn unique(id: &str) -> String {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("{id}-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst))
 }
 
 /// A network of nodes `a-0`, `a-1`, …; its id is made unique.
-pub fn request(id: &str, count: usize, image: &ImageRef) -> (OpenRequest, mpsc::Receiver<NodeEvent>) {
+pub(crate) fn request(id: &str, count: usize, image: &ImageRef) -> (OpenRequest, mpsc::Receiver<NodeEvent>) {
     let (events, receiver) = mpsc::channel(1024);
     let role = RoleName::new("a").unwrap();
     let node = |n| NodeRequest {
@@ -52,7 +52,7 @@ pub fn request(id: &str, count: usize, image: &ImageRef) -> (OpenRequest, mpsc::
     (request, receiver)
 }
 
-pub fn launch(network: &dyn Network, node: &str, args: &[&str]) -> Launch {
+pub(crate) fn launch(network: &dyn Network, node: &str, args: &[&str]) -> Launch {
     let place = network.places().into_iter().find(|place| place.node == name(node)).unwrap();
     let fill = |arg: &&str| {
         arg.replace("{bind}", &format!("{}:{}", place.bind, place.ports[API])).replace("{data}", &place.data)
@@ -62,18 +62,21 @@ pub fn launch(network: &dyn Network, node: &str, args: &[&str]) -> Launch {
     Launch { argv, ..Launch::default() }
 }
 
-pub fn cmd(network: &dyn Network, node: &str, args: &[&str]) -> Cmd {
+pub(crate) fn cmd(network: &dyn Network, node: &str, args: &[&str]) -> Cmd {
     let argv = launch(network, node, args).argv;
     let within = Duration::from_secs(300);
     Cmd { argv, env: BTreeMap::new(), stdin: Vec::new(), within, max_output: 1000 }
 }
 
-pub async fn start(network: &dyn Network, node: &str, args: &[&str]) {
+pub(crate) async fn start(network: &dyn Network, node: &str, args: &[&str]) {
     network.start(&name(node), &launch(network, node, args)).await.unwrap();
 }
 
 /// The next exit and the lines before it, however slow the machine.
-pub async fn until(events: &mut mpsc::Receiver<NodeEvent>, wanted: impl Fn(&NodeEvent) -> bool) -> Vec<NodeEvent> {
+pub(crate) async fn until(
+    events: &mut mpsc::Receiver<NodeEvent>,
+    wanted: impl Fn(&NodeEvent) -> bool,
+) -> Vec<NodeEvent> {
     let mut heard = Vec::new();
     let waiting = async {
         while let Some(event) = events.recv().await {
@@ -90,16 +93,16 @@ pub async fn until(events: &mut mpsc::Receiver<NodeEvent>, wanted: impl Fn(&Node
     heard
 }
 
-pub fn is_line(event: &NodeEvent, text: &str) -> bool {
+pub(crate) fn is_line(event: &NodeEvent, text: &str) -> bool {
     matches!(event, NodeEvent::Log { line, .. } if line.contains(text))
 }
 
-pub fn is_exit(event: &NodeEvent) -> bool {
+pub(crate) fn is_exit(event: &NodeEvent) -> bool {
     matches!(event, NodeEvent::Exit(_))
 }
 
 /// Everything that a backend is held to.
-pub async fn suite(backend: &dyn Backend, image: &ImageRef) {
+pub(crate) async fn suite(backend: &dyn Backend, image: &ImageRef) {
     backend.ensure_images(std::slice::from_ref(image)).await.unwrap();
     backend.ensure_images(std::slice::from_ref(image)).await.unwrap();
     assert!(backend.capacity().cores > 0);
@@ -152,7 +155,7 @@ async fn nodes_have_places_and_reach_each_other(backend: &dyn Backend, image: &I
 
 /// Whether a fake node answers there. That something accepts a connection says little: on some machines a proxy accepts
 /// them for the whole world.
-pub async fn echoes(at: std::net::SocketAddr) -> bool {
+pub(crate) async fn echoes(at: std::net::SocketAddr) -> bool {
     let ask = async {
         let mut stream = tokio::net::TcpStream::connect(at).await.ok()?;
         stream.write_all(b"ping\n").await.ok()?;
@@ -424,7 +427,7 @@ async fn an_image_that_does_not_exist_is_its_own_fault(backend: &dyn Backend, im
 }
 
 /// The manifest of no image.
-pub fn no_image() -> Digest {
+pub(crate) fn no_image() -> Digest {
     Digest::of(b"no image has this manifest")
 }
 

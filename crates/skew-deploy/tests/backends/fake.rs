@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::conformance::no_image;
 
-pub fn backend() -> FakeBackend {
+pub(crate) fn backend() -> FakeBackend {
     let program: FakeProgram = Arc::new(|process| Box::pin(run(process)));
     FakeBackend::new([("fake_node".to_owned(), program)]).unwrap().without(no_image())
 }

@@ -32,7 +32,7 @@ fn find(registry: &str, repository: &str, manifest: Digest) -> io::Result<()> {
 
 /// Where the cluster is.
 #[derive(Clone)]
-pub struct Ground {
+pub(crate) struct Ground {
     pub site: Site,
     /// Whose rights skew has there.
     pub kubeconfig: PathBuf,
@@ -42,12 +42,12 @@ pub struct Ground {
 
 impl Ground {
     /// None where there is no cluster, said aloud.
-    pub fn find(test: &str) -> Option<Self> {
+    pub(crate) fn find(test: &str) -> Option<Self> {
         let site = site(test)?;
         Some(Self { kubeconfig: site.kubeconfig.clone(), site, repository: format!("skew-tests/{}", unique("fake")) })
     }
 
-    pub fn config(&self, dir: &Path) -> KubernetesConfig {
+    pub(crate) fn config(&self, dir: &Path) -> KubernetesConfig {
         let (registry, repository) = (self.site.registry.clone(), self.repository.clone());
         let publish = move |image: &ImageRef| {
             find(&registry, &repository, image.manifest)?;
@@ -71,7 +71,7 @@ impl Ground {
     }
 
     /// The fake node's image, in the registry.
-    pub fn image(&self, dir: &Path) -> ImageRef {
+    pub(crate) fn image(&self, dir: &Path) -> ImageRef {
         let layout = dir.join("layout");
         let image = oci_image::fake(&layout);
         self.push(&layout, "1");
@@ -79,24 +79,24 @@ impl Ground {
     }
 
     /// Puts a layout's image into the registry.
-    pub fn push(&self, layout: &Path, tag: &str) {
+    pub(crate) fn push(&self, layout: &Path, tag: &str) {
         oci_image::push(layout, &format!("{}/{}:{tag}", self.site.registry, self.repository), None);
     }
 
     /// Where a pod pulls an image from.
-    pub fn reference(&self, image: &ImageRef) -> String {
+    pub(crate) fn reference(&self, image: &ImageRef) -> String {
         format!("{}/{}@{}", self.site.registry, self.repository, image.manifest)
     }
 
     /// The cluster, past skew.
-    pub async fn client(&self) -> kube::Client {
+    pub(crate) async fn client(&self) -> kube::Client {
         let file = Kubeconfig::read_from(&self.kubeconfig).unwrap();
         let config = kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap();
         kube::Client::try_from(config).unwrap()
     }
 
     /// The namespace that skew made for an attempt.
-    pub async fn namespace_of(&self, client: &kube::Client, attempt: &str) -> Option<String> {
+    pub(crate) async fn namespace_of(&self, client: &kube::Client, attempt: &str) -> Option<String> {
         let spaces = Api::<Namespace>::all(client.clone()).list(&ListParams::default()).await.unwrap();
         let ours = |space: &Namespace| {
             let annotation = space.metadata.annotations.as_ref().and_then(|all| all.get("skew/network"));
@@ -105,22 +105,22 @@ impl Ground {
         spaces.items.into_iter().find(ours).and_then(|space| space.metadata.name)
     }
 
-    pub async fn backend(&self, dir: &Path) -> KubernetesBackend {
+    pub(crate) async fn backend(&self, dir: &Path) -> KubernetesBackend {
         KubernetesBackend::connect(self.config(dir)).await.unwrap()
     }
 }
 
 /// `kubectl` of the cluster that the tests built, as its administrator.
-pub fn kubectl(ground: &Ground, args: &[&str]) -> Output {
+pub(crate) fn kubectl(ground: &Ground, args: &[&str]) -> Output {
     ground.site.kubectl().args(args).output().unwrap()
 }
 
-pub fn said(output: &Output) -> String {
+pub(crate) fn said(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// A namespace that is removed at the end.
-pub struct Space<'a>(pub &'a Ground, pub String);
+pub(crate) struct Space<'a>(pub &'a Ground, pub String);
 
 impl Drop for Space<'_> {
     fn drop(&mut self) {

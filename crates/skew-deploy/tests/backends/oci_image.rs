@@ -9,7 +9,7 @@ use skew_deploy::ImageRef;
 use super::fake_node::SOURCE;
 
 /// The fake node, linked so that it needs no other file.
-pub fn static_binary() -> PathBuf {
+pub(crate) fn static_binary() -> PathBuf {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let path = dir.join(format!("fake_node-static-{}", Digest::of(SOURCE.as_bytes()).short()));
     if !path.exists() {
@@ -30,7 +30,7 @@ pub fn static_binary() -> PathBuf {
 }
 
 /// Writes a layout of one image `FROM scratch` with these files, mode 755; its manifest's digest.
-pub fn write_layout(layout: &Path, files: &[(&str, &[u8])]) -> Digest {
+pub(crate) fn write_layout(layout: &Path, files: &[(&str, &[u8])]) -> Digest {
     let blobs = layout.join("blobs/sha256");
     std::fs::create_dir_all(&blobs).unwrap();
     let put = |bytes: &[u8]| {
@@ -61,7 +61,7 @@ pub fn write_layout(layout: &Path, files: &[(&str, &[u8])]) -> Digest {
 }
 
 /// Copies a layout's image to a registry that speaks plain HTTP, with the credentials of a Docker config, if any.
-pub fn push(layout: &Path, reference: &str, login: Option<&str>) {
+pub(crate) fn push(layout: &Path, reference: &str, login: Option<&str>) {
     let mut skopeo = Command::new("skopeo");
     skopeo.args(["--insecure-policy", "copy", "--quiet", "--preserve-digests", "--dest-tls-verify=false"]);
     if let Some(login) = login {
@@ -73,7 +73,7 @@ pub fn push(layout: &Path, reference: &str, login: Option<&str>) {
 }
 
 /// The fake node's image, by its manifest.
-pub fn fake(layout: &Path) -> ImageRef {
+pub(crate) fn fake(layout: &Path) -> ImageRef {
     let program = std::fs::read(static_binary()).unwrap();
     ImageRef { manifest: write_layout(layout, &[("fake_node", &program)]), name: "fake@1".to_owned() }
 }

@@ -13,7 +13,7 @@ use skew_image::{Builder, Input, Layout, Site};
 use skew_spec::{PrebuiltRecipe, Recipe, RecipeKind};
 
 /// A layout below a directory, and an image of these files in it: each a path in the image and a file.
-pub fn build(dir: &Path, label: &str, files: &[(&str, PathBuf)]) -> (Arc<Layout>, ImageRef) {
+pub(crate) fn build(dir: &Path, label: &str, files: &[(&str, PathBuf)]) -> (Arc<Layout>, ImageRef) {
     let layout = Arc::new(Layout::open(&dir.join("layout")).unwrap());
     let root = dir.join(format!("files-{label}"));
     for (path, from) in files {
@@ -50,7 +50,7 @@ pub fn build(dir: &Path, label: &str, files: &[(&str, PathBuf)]) -> (Arc<Layout>
 }
 
 /// A version of nothing.
-pub fn version(label: &str) -> Version {
+pub(crate) fn version(label: &str) -> Version {
     Version {
         id: VersionId::new(label),
         source: SourceName::new("fake").unwrap(),

@@ -8,15 +8,15 @@ use skew_core::model::Digest;
 use skew_deploy::{Addressing, ImageRef, ProcessBackend, ProcessConfig};
 
 /// The fake node, as it is compiled.
-pub const SOURCE: &str = include_str!("node.rs");
+pub(crate) const SOURCE: &str = include_str!("node.rs");
 
 /// The compiled fake node.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     compiled("fake_node", &[])
 }
 
 /// The fake node for images that hold nothing else.
-pub fn static_binary() -> PathBuf {
+pub(crate) fn static_binary() -> PathBuf {
     compiled("fake_node_static", &["-C", "target-feature=+crt-static"])
 }
 
@@ -44,12 +44,12 @@ fn compiled(name: &str, flags: &[&str]) -> PathBuf {
 }
 
 /// The fake node's image.
-pub fn image() -> ImageRef {
+pub(crate) fn image() -> ImageRef {
     ImageRef { manifest: Digest::of(SOURCE.as_bytes()), name: "fake@1".to_owned() }
 }
 
 /// A process backend below a directory, whose only image holds `fake_node`.
-pub fn backend(dir: &Path, addressing: Addressing) -> ProcessBackend {
+pub(crate) fn backend(dir: &Path, addressing: Addressing) -> ProcessBackend {
     let binary = binary();
     let unpack = move |manifest: &Digest, to: &Path| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         if *manifest != image().manifest {

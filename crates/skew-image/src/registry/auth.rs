@@ -22,12 +22,12 @@ const TOKEN_LONGEST: u64 = 3600;
 pub(super) struct Secret(String);
 
 impl Secret {
-    pub fn new(text: String) -> Self {
+    pub(super) fn new(text: String) -> Self {
         Self(text)
     }
 
     /// The secret itself, to be sent.
-    pub fn reveal(&self) -> &str {
+    pub(super) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -49,7 +49,7 @@ pub(super) enum Credentials {
 
 impl Credentials {
     /// Those that a Docker config has for a registry; none where it has none, or where there is no config.
-    pub fn of(host: &str, config: &Path) -> Result<Option<Self>, Trouble> {
+    pub(super) fn of(host: &str, config: &Path) -> Result<Option<Self>, Trouble> {
         let file = match File::open(config) {
             Ok(file) => file,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -77,7 +77,7 @@ impl Credentials {
     }
 
     /// The header that gives them.
-    pub fn basic(&self) -> Option<HeaderValue> {
+    pub(super) fn basic(&self) -> Option<HeaderValue> {
         match self {
             Self::Password(name, password) => {
                 let text = data_encoding::BASE64.encode(format!("{name}:{}", password.reveal()).as_bytes());
@@ -137,7 +137,7 @@ pub(super) enum Challenge {
 
 impl Challenge {
     /// Reads `WWW-Authenticate`; none when it asks for something unknown.
-    pub fn parse(header: &str) -> Option<Self> {
+    pub(super) fn parse(header: &str) -> Option<Self> {
         let (scheme, rest) = header.trim().split_once(' ').unwrap_or((header.trim(), ""));
         if scheme.eq_ignore_ascii_case("basic") {
             return Some(Self::Basic);
@@ -182,7 +182,7 @@ pub(super) struct Token {
 
 impl Token {
     /// Reads what a token server answers.
-    pub fn parse(answer: &[u8]) -> Option<Self> {
+    pub(super) fn parse(answer: &[u8]) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Answer {
             token: Option<String>,
@@ -198,7 +198,7 @@ impl Token {
     }
 
     /// Whether it still holds.
-    pub fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         Instant::now() < self.until
     }
 }

@@ -53,7 +53,7 @@ impl Ancestry {
     ///
     /// # Errors
     /// When git fails or does not finish in time.
-    pub fn walk<'a>(git_dir: &Path, marks: impl IntoIterator<Item = &'a CommitId>) -> Result<Self, GitError> {
+    pub(super) fn walk<'a>(git_dir: &Path, marks: impl IntoIterator<Item = &'a CommitId>) -> Result<Self, GitError> {
         let mut ancestry = Self::default();
         let mut input = String::new();
         for mark in marks {
@@ -140,7 +140,7 @@ impl Ancestry {
     }
 
     /// Whether `commit` is `ancestor` or one of its descendants; no, when either was not marked.
-    pub fn contains(&self, commit: &CommitId, ancestor: &CommitId) -> bool {
+    pub(super) fn contains(&self, commit: &CommitId, ancestor: &CommitId) -> bool {
         match (self.index.get(commit), self.index.get(ancestor)) {
             (Some(&commit), Some(&ancestor)) => self.contains[commit].contains(ancestor),
             _ => false,

@@ -17,13 +17,13 @@ pub(crate) enum Origin {
 
 impl Origin {
     /// An absolute path is one; everything else is for git to understand.
-    pub fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let path = Path::new(text);
         if path.is_absolute() { Self::Path(path.to_owned()) } else { Self::Url(text.to_owned()) }
     }
 
     /// For messages: without credentials.
-    pub fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
             Self::Url(url) => without_credentials(url),

@@ -40,7 +40,7 @@ impl Opened {
     ///
     /// # Errors
     /// When there is no such revision (with the closest names), it is ambiguous, or git fails.
-    pub fn find(&self, revision: &str) -> Result<Found, SourceError> {
+    pub(super) fn find(&self, revision: &str) -> Result<Found, SourceError> {
         if let Some(found) = self.by_name(revision) {
             return Ok(found);
         }
@@ -75,7 +75,7 @@ impl Opened {
     }
 
     /// The rank of a tag.
-    pub fn tag_rank(&self, tag: &str) -> Rank {
+    pub(super) fn tag_rank(&self, tag: &str) -> Rank {
         match self.pattern.version(tag) {
             Some(_) => Rank::VersionTag,
             None => Rank::Tag,
@@ -83,7 +83,7 @@ impl Opened {
     }
 
     /// Whether a name is both a tag and a branch, of different commits.
-    pub fn ambiguous(&self, name: &str) -> bool {
+    pub(super) fn ambiguous(&self, name: &str) -> bool {
         matches!((self.refs.tags.get(name), self.refs.heads.get(name)), (Some(tag), Some(head)) if tag != head)
     }
 

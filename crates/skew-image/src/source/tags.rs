@@ -15,7 +15,7 @@ pub(crate) struct Pattern(Vec<(String, String)>);
 
 impl Pattern {
     /// The pattern as written in a spec; the usual ones for none.
-    pub fn new(text: Option<&str>) -> Self {
+    pub(super) fn new(text: Option<&str>) -> Self {
         let split = |text: &str| {
             let (before, after) = text.split_once("{version}").unwrap_or((text, ""));
             (before.to_owned(), after.to_owned())
@@ -27,7 +27,7 @@ impl Pattern {
     }
 
     /// The version that a tag spells.
-    pub fn version(&self, tag: &str) -> Option<Version> {
+    pub(super) fn version(&self, tag: &str) -> Option<Version> {
         self.0
             .iter()
             .find_map(|(before, after)| lenient(tag.strip_prefix(before.as_str())?.strip_suffix(after.as_str())?))

@@ -11,17 +11,17 @@ use skew_core::model::SourceName;
 use skew_spec::{CommandRecipe, Overrides, Source, Spec, Versions};
 
 /// A repository to take versions from.
-pub struct Repo {
+pub(crate) struct Repo {
     pub dir: PathBuf,
     clock: std::cell::Cell<u64>,
 }
 
 impl Repo {
-    pub fn new(dir: PathBuf) -> Self {
+    pub(crate) fn new(dir: PathBuf) -> Self {
         Self::with_format(dir, "sha1")
     }
 
-    pub fn with_format(dir: PathBuf, format: &str) -> Self {
+    pub(crate) fn with_format(dir: PathBuf, format: &str) -> Self {
         fs::create_dir_all(&dir).unwrap();
         let repo = Self { dir, clock: std::cell::Cell::new(1_600_000_000) };
         let format = format!("--object-format={format}");
@@ -29,18 +29,18 @@ impl Repo {
         repo
     }
 
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         git(&self.dir, self.clock.get(), arguments)
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     /// Commits a file, a minute after the last commit.
-    pub fn commit(&self, path: &str, text: &str) -> String {
+    pub(crate) fn commit(&self, path: &str, text: &str) -> String {
         self.clock.set(self.clock.get() + 60);
         self.write(path, text);
         self.git(&["add", "-A"]);
@@ -48,12 +48,12 @@ impl Repo {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    pub fn tag(&self, name: &str) {
+    pub(crate) fn tag(&self, name: &str) {
         self.git(&["tag", "-a", "-m", name, name]);
     }
 }
 
-pub fn git(dir: &Path, time: u64, arguments: &[&str]) -> String {
+pub(crate) fn git(dir: &Path, time: u64, arguments: &[&str]) -> String {
     let mut command = Command::new("git");
     for (key, _) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("GIT_") {
@@ -79,7 +79,7 @@ pub fn git(dir: &Path, time: u64, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-pub fn spec(sources: &[(&str, &Path, Versions)]) -> Spec {
+pub(crate) fn spec(sources: &[(&str, &Path, Versions)]) -> Spec {
     let sources = sources
         .iter()
         .map(|(name, path, versions)| {
@@ -113,16 +113,16 @@ pub fn spec(sources: &[(&str, &Path, Versions)]) -> Spec {
     spec
 }
 
-pub fn listed(revisions: &[&str]) -> Versions {
+pub(crate) fn listed(revisions: &[&str]) -> Versions {
     Versions { revisions: revisions.iter().map(|r| (*r).to_owned()).collect(), ..Versions::default() }
 }
 
-pub fn tagged(pattern: &str) -> Versions {
+pub(crate) fn tagged(pattern: &str) -> Versions {
     Versions { tags: Some(pattern.to_owned()), ..Versions::default() }
 }
 
 /// A recipe that runs a script of the shell, and asks for nothing else.
-pub fn command(script: &str) -> CommandRecipe {
+pub(crate) fn command(script: &str) -> CommandRecipe {
     CommandRecipe {
         run: ["sh", "-ec", script].map(str::to_owned).to_vec(),
         env: BTreeMap::new(),

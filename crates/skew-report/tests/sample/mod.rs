@@ -13,22 +13,23 @@ use skew_core::model::{
 use skew_report::{Input, Judged, Model, Standings, model};
 
 /// What tries to run in a reader's browser.
-pub const HOSTILE: &str = "<script>window.pwned=1</script></script><img src=x onerror=\"window.pwned=1\">\u{1b}[31m";
+pub(crate) const HOSTILE: &str =
+    "<script>window.pwned=1</script></script><img src=x onerror=\"window.pwned=1\">\u{1b}[31m";
 
 /// The page of a real sweep of the ledger that is kept in the repository.
-pub fn golden_file() -> PathBuf {
+pub(crate) fn golden_file() -> PathBuf {
     skew_testing::repository("reports/golden/index.html")
 }
 
 /// What that page says, as data.
-pub fn golden() -> Model {
+pub(crate) fn golden() -> Model {
     let page = std::fs::read_to_string(golden_file()).unwrap();
     let (_, data) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
     let (data, _) = data.split_once("</script>").unwrap();
     serde_json::from_str(data).unwrap()
 }
 
-pub struct Sample {
+pub(crate) struct Sample {
     pub sweep: SweepRecord,
     pub matrix: Matrix,
     pub verdicts: Verdicts,
@@ -39,16 +40,16 @@ pub struct Sample {
 }
 
 impl Sample {
-    pub fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> Model {
         self.model_after(&[])
     }
 
-    pub fn judged(&self) -> Judged<'_> {
+    pub(crate) fn judged(&self) -> Judged<'_> {
         Judged { matrix: &self.matrix, verdicts: &self.verdicts, asked: &self.asked, overlays: &self.overlays }
     }
 
     /// The report of the sweep, when these were before it.
-    pub fn model_after(&self, past: &[Standings]) -> Model {
+    pub(crate) fn model_after(&self, past: &[Standings]) -> Model {
         model(&Input {
             system: "ledger",
             sweep: &self.sweep,
@@ -65,7 +66,7 @@ impl Sample {
     }
 }
 
-pub fn role(name: &str) -> RoleName {
+pub(crate) fn role(name: &str) -> RoleName {
     name.parse().unwrap()
 }
 
@@ -138,7 +139,7 @@ fn counts(passed: u32, failed: u32, mixed: u32) -> Counts {
 }
 
 /// An empty sweep of so many versions, which `add` fills.
-pub fn empty(versions: usize) -> Sample {
+pub(crate) fn empty(versions: usize) -> Sample {
     let labels: Vec<String> = (0..versions).map(|n| format!("v1.{n}.0")).collect();
     let broken_build = labels.iter().map(String::as_str).skip(4).take(1).collect::<Vec<_>>();
     Sample {
@@ -183,7 +184,7 @@ pub fn empty(versions: usize) -> Sample {
 
 impl Sample {
     /// A cell with a verdict, and an attempt that shows it.
-    pub fn add(&mut self, text: &str, kind: VerdictKind, counts: Counts) -> Cell {
+    pub(crate) fn add(&mut self, text: &str, kind: VerdictKind, counts: Counts) -> Cell {
         let cell: Cell = text.parse().unwrap();
         let seen = counts.passed + counts.failed + counts.mixed > 0;
         let evidence = if seen { vec![self.attempt(&cell, counts.failed + counts.mixed > 0)] } else { Vec::new() };
@@ -270,7 +271,7 @@ impl Sample {
 }
 
 /// Six versions and every verdict.
-pub fn sample() -> Sample {
+pub(crate) fn sample() -> Sample {
     let mut sample = empty(6);
     let labels: Vec<String> = sample.matrix.versions.iter().map(|version| version.label.clone()).collect();
     for (a, from) in labels.iter().enumerate() {

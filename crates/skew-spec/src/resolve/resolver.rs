@@ -27,12 +27,18 @@ pub(crate) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    pub fn problem(&self, at: Place, message: impl Into<String>, label: impl Into<String>, hint: impl Into<String>) {
+    pub(crate) fn problem(
+        &self,
+        at: Place,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.sink.push(Problem::new(at, message, label).hint(hint));
     }
 
     /// Reports what is missing, unless what was written there could not be read and was reported already.
-    pub fn missing(
+    pub(crate) fn missing(
         &self,
         broken: bool,
         at: Place,
@@ -46,17 +52,17 @@ impl Resolver<'_> {
     }
 
     /// The spec's first character: where what is missing altogether is missing.
-    pub fn start(&self) -> Place {
+    pub(crate) fn start(&self) -> Place {
         Place::new(0, 0..self.defs.texts[0].body.chars().next().map_or(0, char::len_utf8))
     }
 
     /// The names of the roles, those with problems included.
-    pub fn role_names(&self) -> Vec<&str> {
+    pub(crate) fn role_names(&self) -> Vec<&str> {
         self.defs.spec.roles.iter().flat_map(|roles| roles.keys()).collect()
     }
 
     /// The roles that the network has: those of the topology, and those that follow them.
-    pub fn seated(&self) -> Vec<&str> {
+    pub(crate) fn seated(&self) -> Vec<&str> {
         let written: Vec<&str> = self.defs.spec.topology.iter().flat_map(|topology| topology.keys()).collect();
         let follows = self
             .role_names()
@@ -66,7 +72,7 @@ impl Resolver<'_> {
     }
 
     /// Reports a role that does not exist, or that no network has.
-    pub fn is_seated(&self, at: Place, name: &str) -> bool {
+    pub(crate) fn is_seated(&self, at: Place, name: &str) -> bool {
         if !self.role_names().contains(&name) {
             self.sink.push(Problem::unknown(at, "role", name, self.role_names()));
             return false;

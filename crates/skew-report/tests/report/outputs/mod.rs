@@ -9,14 +9,14 @@ use skew_report::Model;
 use crate::report_sample::{Sample, empty};
 
 /// A hundred versions, ten thousand cells.
-pub fn large() -> Model {
+pub(crate) fn large() -> Model {
     let mut sample = empty(100);
     fill(&mut sample, |a, b| (a < 50) == (b < 50));
     sample.model()
 }
 
 /// A verdict for every pair of versions.
-pub fn fill(sample: &mut Sample, works: impl Fn(usize, usize) -> bool) {
+pub(crate) fn fill(sample: &mut Sample, works: impl Fn(usize, usize) -> bool) {
     let labels: Vec<String> = sample.matrix.versions.iter().map(|version| version.label.clone()).collect();
     for (a, from) in labels.iter().enumerate() {
         for (b, to) in labels.iter().enumerate() {
