@@ -2,8 +2,8 @@
 //!
 //! One pure [`Model`] is made of a sweep's verdicts and attempts by [`model`]; everything else renders it: [`json`] (the
 //! model itself, which is `results.json`), [`html`] (one offline file), [`terminal`], and for other tools [`junit`],
-//! [`markdown`], [`csv`] and [`badge`]. [`diff`] compares it with what an earlier sweep came to. This room never sees the store, a
-//! network, a file or a clock, and decides no verdict: it counts, words and bounds them.
+//! [`markdown`], [`csv`] and [`badge`]. [`diff`] compares it with what an earlier sweep came to. This room never sees the
+//! store, a network, a file or a clock, and decides no verdict: it counts, words and bounds them.
 //!
 //! Everything that comes from the systems under test (logs, details, names of branches) is bounded, freed of control
 //! characters and escaped.
