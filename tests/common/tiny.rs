@@ -23,7 +23,7 @@ versions = { tags = "v{version}" }
 
 [roles.node]
 run = ["sh", "{{ root }}/node"]
-ready = { log = "^up$", within = "20s" }
+ready = { log = "^up$", within = "60s" }
 ports = { main = 7000 }
 stop = { signal = "KILL" }
 
@@ -63,7 +63,7 @@ paths = ["probe"]
 [[driver]]
 role = "probe"
 complete = true
-within = "20s"
+within = "60s"
 
 [[check]]
 name = "met"

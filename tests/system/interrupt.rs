@@ -35,7 +35,7 @@ fn the_first_signal_finishes_what_runs_and_the_same_command_resumes() {
 fn two_sweeps_cannot_own_one_store() {
     let tiny = Tiny::with(&[("v1.0.0", "")]);
     // A node that is never ready keeps the first sweep busy.
-    tiny.edit("log = \"^up$\", within = \"20s\"", "log = \"^never$\", within = \"4m\"");
+    tiny.edit("log = \"^up$\", within = \"60s\"", "log = \"^never$\", within = \"4m\"");
     let mut first = tiny.place.command(&["sweep"]);
     let mut first = first.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let stderr = Said::by(first.stderr.take().unwrap());
@@ -77,7 +77,7 @@ fn an_interrupted_sweep_leaves_its_evidence() {
 fn waits(tiny: &Tiny) -> impl Fn() {
     let go = tiny.place.join("go");
     let command = format!("command = [\"test\", \"-e\", \"{}\"], within = \"4m\"", go.display());
-    tiny.edit("log = \"^up$\", within = \"20s\"", &command);
+    tiny.edit("log = \"^up$\", within = \"60s\"", &command);
     move || std::fs::write(&go, "").unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 use crate::common;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,11 @@ use skew_testing::wait::wait;
 /// Enough to see what happens, and to be seen to end.
 const PATIENCE: Patience = Patience {
     retry: RetryPolicy { tries: 3, first: Duration::from_millis(20), longest: Duration::from_secs(3) },
-    answer: Duration::from_secs(2),
+    answer: Duration::from_secs(300),
 };
+
+/// The same, where somebody is silent.
+const IMPATIENCE: Patience = Patience { answer: Duration::from_secs(5), ..PATIENCE };
 
 /// A registry, a proxy before it, and a layout with one image whose layer is large enough to be cut.
 struct Stage {
@@ -26,6 +30,7 @@ struct Stage {
     proxy: Proxy,
     tiny: Tiny,
     image: Digest,
+    patience: Cell<Patience>,
 }
 
 impl Stage {
@@ -36,7 +41,7 @@ impl Stage {
         tiny.skew(&["build"]).expect(0);
         let image = Self::layout_at(&tiny.place.join(".skew/layout")).references().expect("an index")[0].manifest;
         let proxy = Proxy::before(&registry.host());
-        Self { registry, proxy, tiny, image }
+        Self { registry, proxy, tiny, image, patience: Cell::new(PATIENCE) }
     }
 
     fn layout_at(path: &Path) -> Layout {
@@ -47,9 +52,21 @@ impl Stage {
         Self::layout_at(&self.tiny.place.join(".skew/layout"))
     }
 
+    /// From now on, this happens to requests that are like that.
+    fn rule(&self, method: &'static str, path: &str, times: usize, fault: Fault) {
+        self.patience.set(if matches!(fault, Fault::Silence) { IMPATIENCE } else { PATIENCE });
+        self.proxy.rule(method, path, times, fault);
+    }
+
+    /// From now on, nothing happens to any.
+    fn heal(&self) {
+        self.patience.set(PATIENCE);
+        self.proxy.heal();
+    }
+
     fn client(&self) -> Client {
         let docker_config = Some(self.tiny.place.join("home/.docker/config.json"));
-        Client::new(&self.proxy.host(), Access { docker_config, insecure: false, patience: PATIENCE })
+        Client::new(&self.proxy.host(), Access { docker_config, insecure: false, patience: self.patience.get() })
             .expect("a client")
     }
 
@@ -114,7 +131,7 @@ fn what_passes_is_tried_again() {
     ] {
         let stage = Stage::new(Registry::open());
         let times = if matches!(fault, Fault::Silence) { 1 } else { 2 };
-        stage.proxy.rule(method, path, times, fault);
+        stage.rule(method, path, times, fault);
         let began = Instant::now();
         let pushed = stage.push().unwrap_or_else(|error| panic!("{method} {fault:?}: {error}"));
         assert_eq!(stage.proxy.hit().len(), times, "{method} {fault:?}");
@@ -133,7 +150,7 @@ fn what_passes_is_tried_again() {
         ("/blobs/", Fault::Silence),
     ] {
         let before = stage.proxy.hit().len();
-        stage.proxy.rule("GET", path, 1, fault);
+        stage.rule("GET", path, 1, fault);
         let (pulled, blobs) = stage.pull();
         pulled.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
         assert_eq!((stage.proxy.hit().len() - before, blobs), (1, 3), "{fault:?}");
@@ -157,16 +174,16 @@ fn what_does_not_pass_is_told_and_nothing_half_done_is_whole() {
             &["push the manifest key-", "answers 503", "try again later"],
         ),
         ("PUT", "/manifests/v1", Fault::Status(429, 3600), &["answers 429", "try again in 1h"]),
-        ("HEAD", "/manifests/", Fault::Silence, &["did not answer within 2s"]),
+        ("HEAD", "/manifests/", Fault::Silence, &["did not answer within 5s"]),
     ] {
-        stage.proxy.rule(method, path, usize::MAX, fault);
+        stage.rule(method, path, usize::MAX, fault);
         let began = Instant::now();
         let error = stage.push().err().unwrap_or_else(|| panic!("{fault:?} was not noticed"));
         said(&error, words);
         said(&error, &["faults/node"]);
         assert!(began.elapsed() < Duration::from_secs(300), "{fault:?}: {:?}", began.elapsed());
         assert!(!stage.is_there(), "{method} {fault:?}");
-        stage.proxy.heal();
+        stage.heal();
     }
     // The same again goes on with what was sent.
     let before = stage.registry.requests_since(0).len();
@@ -179,11 +196,11 @@ fn what_does_not_pass_is_told_and_nothing_half_done_is_whole() {
         ("/blobs/", Fault::Status(404, 0), &["the blob is not there"]),
         ("/blobs/", Fault::Silence, &["did not answer within"]),
     ] {
-        stage.proxy.rule("GET", path, usize::MAX, fault);
+        stage.rule("GET", path, usize::MAX, fault);
         let (pulled, blobs) = stage.pull();
         said(&pulled.err().unwrap_or_else(|| panic!("{fault:?} was not noticed")), words);
         assert_eq!(blobs, 0, "{fault:?}");
-        stage.proxy.heal();
+        stage.heal();
     }
 }
 
@@ -195,13 +212,13 @@ fn a_push_that_was_killed_is_repeated() {
     let stage = Stage::new(Registry::locked());
     docker_config(&stage.tiny.place.join("home/.docker"), &stage.proxy.host(), USER);
     let url = format!("{}/test", stage.proxy.host());
-    stage.proxy.rule("PUT", "/manifests/", usize::MAX, Fault::Silence);
+    stage.rule("PUT", "/manifests/", usize::MAX, Fault::Silence);
     let mut child = stage.tiny.place.command(&["push", "--registry", &url]).spawn().expect("skew starts");
     let at_its_manifest = || (!stage.proxy.hit().is_empty()).then_some(());
     wait("the push comes to its manifest", at_its_manifest, || format!("{:?}", stage.registry.requests()));
     child.kill().expect("killed");
     child.wait().expect("ended");
-    stage.proxy.heal();
+    stage.heal();
     let before = stage.registry.requests_since(0).len();
     let pushed = stage.tiny.skew(&["push", "--registry", &url]).expect(0);
     assert!(pushed.stdout.contains("node@v1.0.0"), "{pushed:?}");

@@ -2,8 +2,6 @@
 
 use crate::common;
 
-use std::time::{Duration, Instant};
-
 use common::tiny::{THREE, Tiny, asked_since, nothing_is_left, verdicts};
 
 #[test]
@@ -60,12 +58,9 @@ fn the_same_sweep_again_does_nothing() {
     tiny.skew(&["sweep"]).expect(1);
     let (attempts, builds) = (tiny.journal("attempt").len(), tiny.journal("build").len());
     assert!(attempts > 0 && builds == 3);
-    let began = Instant::now();
     let again = tiny.skew(&["sweep"]).expect(1);
-    let took = began.elapsed();
     assert_eq!((tiny.journal("attempt").len(), tiny.journal("build").len()), (attempts, builds));
     assert!(again.stderr.contains("0 networks run, 0 images built"), "{}", again.stderr);
-    assert!(took < Duration::from_secs(10), "{took:?}");
     let plan = tiny.skew(&["plan"]).expect(0).stdout;
     assert!(plan.contains("0 networks for 0 open cells"), "{plan}");
 }
@@ -111,7 +106,7 @@ fn a_budget_begins_nothing_more() {
 #[test]
 fn a_sweeps_time_is_its_end() {
     let tiny = Tiny::with(&[("v1.0.0", "")]);
-    tiny.edit("log = \"^up$\", within = \"20s\"", "log = \"^never$\", within = \"4m\"");
+    tiny.edit("log = \"^up$\", within = \"60s\"", "log = \"^never$\", within = \"4m\"");
     let ran = tiny.skew(&["sweep", "--set", "limits.sweep=2s"]).expect(3);
     assert!(ran.stderr.contains("time is over"), "{}", ran.stderr);
     nothing_is_left(&tiny);
@@ -125,6 +120,28 @@ fn what_a_recipe_needs_is_named_before_anything_starts() {
     assert!(ran.stderr.contains("no-such-compiler"), "{}", ran.stderr);
     let doctor = tiny.skew(&["doctor"]).expect(3);
     assert!(doctor.stdout.contains("missing  no-such-compiler"), "{}", doctor.stdout);
+}
+
+#[test]
+fn only_what_is_built_needs_its_tools() {
+    let tiny = Tiny::with(&[("v1.0.0", ""), ("v2.0.0", "")]);
+    let spec = tiny.place.read("skew.toml");
+    let recipe = "{ kind = \"command\", run = [\"sh\", \"-c\", \"sh ./build\"], tools = [\"no-such-compiler\"] }";
+    let other = format!("\n[[when]]\nversions = \"since v2.0.0\"\nroles.node.recipe = {recipe}\n");
+    tiny.place.write("skew.toml", &format!("{spec}{other}"));
+    tiny.skew(&["build", "node@v1.0.0"]).expect(0);
+    tiny.skew(&["run", "--seats", "node=v1.0.0"]).expect(0);
+    for args in [
+        &["build"][..],
+        &["build", "node@v2.0.0"],
+        &["build", "--twice"],
+        &["push", "--registry", "127.0.0.1:1/test"],
+        &["run", "--seats", "node=v1.0.0,v2.0.0"],
+        &["sweep"],
+    ] {
+        let ran = tiny.skew(args).expect(3);
+        assert!(ran.stderr.contains("no-such-compiler"), "{args:?}: {}", ran.stderr);
+    }
 }
 
 #[test]

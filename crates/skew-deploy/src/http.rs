@@ -58,6 +58,9 @@ mod tests {
 
     use super::*;
 
+    /// What nobody waits for in a test that passes.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     async fn serve(answer: &'static str) -> SocketAddr {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
@@ -73,16 +76,16 @@ mod tests {
     #[tokio::test]
     async fn answers_are_read_and_not_followed() {
         let at = serve("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nhi").await;
-        let answer = request("GET", at, "x", None, Duration::from_secs(5)).await.unwrap();
+        let answer = request("GET", at, "x", None, PATIENCE).await.unwrap();
         assert_eq!(answer, Answer { status: 302, body: b"hi".to_vec() });
     }
 
     #[tokio::test]
     async fn no_answer_has_a_reason() {
         let at = serve("nonsense\r\n\r\n").await;
-        assert!(request("GET", at, "/", None, Duration::from_secs(5)).await.is_err());
+        assert!(request("GET", at, "/", None, PATIENCE).await.is_err());
         let closed = SocketAddr::from(([127, 0, 0, 1], 1));
-        let error = request("GET", closed, "/", None, Duration::from_secs(5)).await.unwrap_err();
+        let error = request("GET", closed, "/", None, PATIENCE).await.unwrap_err();
         assert!(error.to_lowercase().contains("refused"), "{error}");
     }
 }

@@ -50,7 +50,7 @@ impl Stage {
         let backend = fake_node::backend(dir.path(), Addressing::detect());
         let attempt = dir.path().file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
         let stop = watch::channel(false).0;
-        Self { dir, backend, stop, deadline: Duration::from_secs(30), keep: false, attempt, asks: Vec::new() }
+        Self { dir, backend, stop, deadline: Duration::from_secs(600), keep: false, attempt, asks: Vec::new() }
     }
 
     /// A path below the state directory.

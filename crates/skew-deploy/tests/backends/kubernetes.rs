@@ -102,7 +102,8 @@ async fn a_quota_that_is_used_up_is_no_room() {
     }
     let config = KubernetesConfig {
         namespace: Some(space.1.clone()),
-        patience: Duration::from_secs(5),
+        // What becomes room, or a volume, in its own time is no reason: what is never there is waited for.
+        patience: Duration::from_secs(60),
         ..ground.config(dir.path())
     };
     let (backend, image) = (KubernetesBackend::connect(config).await.unwrap(), ground.image(dir.path()));

@@ -121,7 +121,9 @@ async fn a_node_above_its_memory_limit_is_ended() {
     let NodeEvent::Exit(exit) = until(&mut events, is_exit).await.pop().unwrap() else { panic!() };
     assert!(exit.out_of_memory, "{exit:?}");
     assert!(network.excuse(&name("a-0")).await.is_none(), "its own limit is the system's matter");
-    start(&*network, "a-1", &["sleep", "100", "open-files", "hang"]).await;
+    // Its limits are set once it has started.
+    start(&*network, "a-1", &["await", "{data}/go", "open-files", "hang"]).await;
+    std::fs::write(Path::new(&network.places()[1].data).join("go"), "").unwrap();
     let heard = until(&mut events, |event| is_line(event, "opened")).await;
     assert!(heard.iter().any(|event| is_line(event, "opened 4")), "{heard:?}");
     network.close().await.unwrap();

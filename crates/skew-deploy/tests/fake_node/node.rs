@@ -35,6 +35,13 @@ fn main() {
             "env" => println!("{}", std::env::var(next()).unwrap_or_default()),
             "spam" => spam(number(&next())),
             "sleep" => thread::sleep(Duration::from_millis(number(&next()))),
+            // Waits until somebody has made a file.
+            "await" => {
+                let path = next();
+                while !std::path::Path::new(&path).exists() {
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
             "write" => {
                 let path = next();
                 std::fs::write(&path, next()).unwrap_or_else(|error| fail(&path, &error));
@@ -125,7 +132,7 @@ fn answer(mut stream: TcpStream, refused: &str) {
 
 fn call(address: &str, line: &str) {
     let mut stream = TcpStream::connect(address).unwrap_or_else(|error| fail(address, &error));
-    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(120)));
     let mut answer = String::new();
     let sent = writeln!(stream, "{line}");
     if sent.is_err() || BufReader::new(stream).read_line(&mut answer).is_err() || answer.is_empty() {
