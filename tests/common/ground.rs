@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use skew_testing::needs::{Site, site, skipped};
+use skew_testing::needs::{Site, is_long, site, skipped};
 
 /// A backend that is really there.
 pub struct Ground {
@@ -34,6 +34,12 @@ pub fn cluster(test: &str) -> Option<Ground> {
     let (kubeconfig, url) = (site.kubeconfig.display().to_string(), format!("{}/anywhere", site.registry));
     let args = ["--backend", "kubernetes", "--kubeconfig", &kubeconfig, "--registry", &url];
     Some(Ground { args: args.map(str::to_owned).to_vec(), site: Some(site) })
+}
+
+/// Where a test runs that says the same anywhere: at the first of these places that is there, and at each in a long run.
+pub fn some_of(test: &str, places: [fn(&str) -> Option<Ground>; 2]) -> Vec<Ground> {
+    let there = places.into_iter().filter_map(|place| place(test));
+    there.take(if is_long() { places.len() } else { 1 }).collect()
 }
 
 impl Ground {

@@ -498,7 +498,7 @@ fn writer_to_be_killed() {
 fn a_killed_writer_loses_nothing_that_it_reported() {
     let dir = tempfile::tempdir().unwrap();
     let mut reported = 0;
-    for round in 0..12 {
+    for round in 0..skew_testing::needs::kills(12) {
         let mut child = skew_testing::test_alone(module_path!(), "writer_to_be_killed")
             .env(WRITER, dir.path())
             .stdout(Stdio::piped())

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use common::needs::kills;
 use common::tiny::{THREE, Tiny, ids, nothing_is_left, seated, verdicts};
 use skew_testing::wait::Said;
 
@@ -97,7 +98,7 @@ fn kill_at_any_moment_loses_nothing_and_repeats_nothing() {
     let whole = began.elapsed();
     // A fixed sequence that covers the whole length of a sweep: every run of this test kills at the same fractions.
     let mut fraction = 0.0_f64;
-    for kill in 0..25 {
+    for kill in 0..kills(25) {
         fraction = (fraction + 0.618_034).fract();
         let recorded: Vec<String> = ids(&tiny);
         let mut child = tiny.place.command(&["sweep"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::ground::Ground;
+use common::ground::{Ground, cluster, docker, some_of};
 use common::results;
 use skew::record::Reader;
 use skew_core::model::{Attempt, Reason};
@@ -170,10 +170,10 @@ fn redis_and_valkey_replicate_as_measured_by_hand() {
     assert_eq!(self::cells(&again, "replicates"), cells);
     assert_eq!(sweep.attempts().len(), attempts.len(), "what is settled is not run again");
 
-    // The same images in containers and in pods say the same.
+    // The same images in pods say the same, and in containers.
     let test = "redis_and_valkey_replicate_as_measured_by_hand";
     std::thread::scope(|scope| {
-        for ground in [common::ground::docker(test), common::ground::cluster(test)].into_iter().flatten() {
+        for ground in some_of(test, [cluster, docker]) {
             let (state, made) = (sweep.state(), &made);
             scope.spawn(move || same_there(&ground, &state, made));
         }

@@ -8,6 +8,19 @@ use std::process::Command;
 
 use super::kept;
 
+/// Whether this run may take long: then what holds anywhere is tried everywhere. See `.ci/long`.
+pub fn is_long() -> bool {
+    std::env::var_os("SKEW_TEST_LONG").is_some_and(|value| value == "1")
+}
+
+/// How often a test kills what it kills: as `SKEW_TEST_KILLS` says.
+pub fn kills(unless_told: usize) -> usize {
+    match std::env::var("SKEW_TEST_KILLS") {
+        Ok(told) => told.parse().expect("SKEW_TEST_KILLS is a number"),
+        Err(_) => unless_told,
+    }
+}
+
 /// Says aloud that a test is skipped, and why.
 ///
 /// # Panics
