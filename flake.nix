@@ -14,38 +14,48 @@
         "aarch64-darwin"
       ];
       forAll = f: lib.genAttrs systems (system: f nixpkgs.legacyPackages.${system});
-      manifest = (builtins.fromTOML (builtins.readFile ./Cargo.toml)).package;
+      cargo = builtins.fromTOML (builtins.readFile ./Cargo.toml);
+      manifest = cargo.package // cargo.workspace.package;
 
       skew =
         pkgs:
         pkgs.rustPlatform.buildRustPackage {
           pname = manifest.name;
           version = manifest.version;
-          # Only what goes into the binary and into the library's tests: a change of a document builds nothing.
+          # Only what goes into the binary and into the libraries' tests: a change of a document builds nothing.
           src = lib.fileset.toSource {
             root = ./.;
-            fileset = lib.fileset.unions [
-              ./Cargo.toml
-              ./Cargo.lock
-              ./build.rs
-              ./src
-              ./README.md
-              # Cargo.toml names them, and cargo wants what it names.
-              ./benches
-              (lib.fileset.maybeMissing ./askama.toml)
-              # The demo carries its spec, its recipe and its history in the binary.
-              ./examples/ledger
-              ./images
-              ./matrix
-              # The library's tests read these.
-              ./docs/reference
-              ./tests/spec_valid
-            ];
+            fileset = lib.fileset.unions (
+              [
+                ./Cargo.toml
+                ./Cargo.lock
+                ./src
+                ./README.md
+                # Cargo.toml names them, and cargo wants what it names.
+                ./benches
+                ./crates/skew-deploy/build.rs
+                ./crates/skew-report/askama.toml
+                # The demo carries its spec, its recipe and its history in the binary.
+                ./examples/ledger
+                ./images
+                ./matrix
+                # The libraries' tests read these.
+                ./docs/reference
+                ./crates/skew-spec/tests/spec_valid
+              ]
+              ++ lib.concatMap (crate: [
+                (./crates + "/${crate}/Cargo.toml")
+                (./crates + "/${crate}/src")
+              ]) (builtins.attrNames (builtins.readDir ./crates))
+            );
           };
           cargoLock.lockFile = ./Cargo.lock;
           nativeBuildInputs = [ pkgs.makeWrapper ];
           # What end-to-end tests need (git histories, compilers, a browser) is not in a build sandbox: .ci/run has it.
-          cargoTestFlags = [ "--lib" ];
+          cargoTestFlags = [
+            "--workspace"
+            "--lib"
+          ];
           nativeCheckInputs = [ pkgs.git ];
           # git is the one program that skew cannot do without; the user's own comes first.
           # A binary of another platform cannot be asked for its own manual.

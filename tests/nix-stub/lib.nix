@@ -43,6 +43,7 @@ let
   type = name: check: { inherit name check; };
 in
 {
+  inherit (builtins) concatMap;
   inherit concatMapStringsSep genAttrs;
 
   makeBinPath = packages: builtins.concatStringsSep ":" (map (package: "${package}/bin") packages);

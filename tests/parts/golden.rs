@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `journal.jsonl` | the journal of a real sweep of the system in `tests/common/tiny.rs` |
 //! | `results.json` | what `skew report` made of it |
-//! | `sample.json` | the report's model with every verdict in it, from `tests/report_sample` |
+//! | `sample.json` | the report's model with every verdict in it, from `crates/skew-report/tests/sample` |
 //! | `entries.jsonl` | journal entries that hold every variant of what is recorded |
 //! | `question.json` | a matrix with every variant, as sweeps keep it |
 //! | `digests.txt` | the digests that evidence is bound to, of the specs in this repository; and ids of cells |

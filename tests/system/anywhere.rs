@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 use common::Place;
 use common::demo::Demo;
 use common::ground::{Ground, cluster, docker, some_of};
-use common::needs::is_long;
 use common::results::{results, verdicts};
+use skew_testing::needs::is_long;
 use skew_testing::wait::{Said, wait};
 
 fn sweep(place: &Place, ground: &Ground) -> BTreeMap<String, String> {

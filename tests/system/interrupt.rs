@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::needs::kills;
 use common::tiny::{THREE, Tiny, ids, nothing_is_left, seated, verdicts};
+use skew_testing::needs::kills;
 use skew_testing::wait::Said;
 
 #[test]

@@ -3,8 +3,8 @@
 
 use crate::common::Place;
 use crate::common::demo::Demo;
-use crate::common::needs::is_long;
 use crate::report_sample::golden;
+use skew_testing::needs::is_long;
 
 use skew_report::{Finding, Model, Word};
 

@@ -73,7 +73,7 @@ impl Forward {
 /// Carries bytes both ways. A node that refuses the connection has it closed on skew's side.
 ///
 /// A kubelet may find what is left of the pod that had the name before, in which nothing listens (see
-/// `src/agent/agent.rs`). So a refusal is only believed when the node itself does not accept connections.
+/// `crates/skew-agent`). So a refusal is only believed when the node itself does not accept connections.
 async fn carry<A: Fn() -> Option<Agent>>(way: Arc<Way<A>>, mut local: TcpStream) {
     let mut first = Vec::new();
     for _ in 0..TRIES {
