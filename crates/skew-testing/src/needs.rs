@@ -28,8 +28,8 @@ pub fn kills(unless_told: usize) -> usize {
 #[track_caller]
 pub fn skipped(test: &str, why: impl Display) {
     assert!(std::env::var_os("CI").is_none(), "{test}: nothing is skipped in CI, but: {why}");
-    // Not `eprintln!`: the test runner hides that when a test passes.
-    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+    // Not `eprintln!`: the test runner hides that when a test passes. In one piece, which nothing else can print into.
+    let _ = std::io::stderr().write_all(format!("SKIPPED {test}: {why}\n").as_bytes());
 }
 
 /// Whether a program is not there: whether it starts, as not every one has an option that only succeeds.
