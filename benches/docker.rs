@@ -37,8 +37,9 @@ use bollard::models::{
 };
 use bollard::query_parameters::{CreateContainerOptions, RemoveContainerOptionsBuilder};
 use futures_util::future::join_all;
-use measure::{median, numbers, ratio, rounds, run, timed, works};
 use skew_deploy::{Backend, DockerBackend, DockerConfig, ImageSource, Subnet};
+
+use measure::{median, numbers, ratio, rounds, run, timed, works};
 
 const NODES: usize = 8;
 

@@ -29,13 +29,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use skew_core::model::{PortName, VersionId};
+use skew_deploy::{ImageRef, Launch, RenderNode, RenderRequest, render};
+use skew_spec::Resources;
+
 use conformance::{name, unique};
 use ground::{Ground, Space, kubectl, said};
 use measure::{median, ratio, rounds};
 use network::up_and_down;
-use skew_core::model::{PortName, VersionId};
-use skew_deploy::{ImageRef, Launch, RenderNode, RenderRequest, render};
-use skew_spec::Resources;
 
 const NODES: usize = 8;
 /// Between rounds, so that neither pays for the other's end.

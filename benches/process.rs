@@ -21,8 +21,9 @@ mod network;
 
 use std::process::ExitCode;
 
-use measure::{Place, added_ms, load, median, rounds, timed};
 use skew_deploy::{Addressing, Backend};
+
+use measure::{Place, added_ms, load, median, rounds, timed};
 
 const NODES: usize = 8;
 

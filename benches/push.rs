@@ -15,13 +15,14 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-use common::registry::Registry;
 use futures_util::{StreamExt as _, stream};
-use measure::{median_ratio, rounds, works};
 use rand::RngExt as _;
 use skew_core::model::{Digest, RemoteAt};
 use skew_image::Layout;
 use skew_image::registry::{Access, Patience, Registry as Client};
+
+use common::registry::Registry;
+use measure::{median_ratio, rounds, works};
 
 const IMAGES: usize = 20;
 /// As many as `skew push` sends at once.

@@ -22,9 +22,10 @@ mod nights;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use skew::record::Store;
+
 use measure::{Place, load, median, numbers, ratio, timed};
 use nights::Nights;
-use skew::record::Store;
 
 /// For the smallest store.
 const TARGET: Duration = Duration::from_secs(1);

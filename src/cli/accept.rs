@@ -5,15 +5,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use skew_core::model::{Cell, CellId, Outcome};
+use skew_report::{CellModel, Model, Standing, Word};
+use skew_spec::{KnownBlock, append_known, known_blocks};
 
 use super::diff::{of_past, recorded};
 use super::error::CliError;
 use super::globals::{find_spec, split_spec};
 use super::{Globals, parse, reports};
 use crate::sweep::{CellPattern, Pattern, Records, patterns, select};
-use skew_core::model::{Cell, CellId, Outcome};
-use skew_report::{CellModel, Model, Standing, Word};
-use skew_spec::{KnownBlock, append_known, known_blocks};
 
 /// Accept the failures of a sweep: write them into the spec as `[[known]]`
 ///

@@ -6,6 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use skew_core::model::Digest;
+use skew_image::registry::Patience;
+use skew_spec::RecipeKind;
 
 use super::error::{Class, CliError};
 use super::globals::split_spec;
@@ -14,9 +17,6 @@ use super::{Globals, parse, prepare};
 use crate::record::Store;
 use crate::sweep::{self, BuildRequest, Image, ImageOf, Look, Publisher, Stop, Survey, Wanted, closest_name};
 use crate::ui::Ui;
-use skew_core::model::Digest;
-use skew_image::registry::Patience;
-use skew_spec::RecipeKind;
 
 /// Build images: all that a spec needs, or those that are named
 ///

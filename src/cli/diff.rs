@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, VersionId};
+use skew_report::Model;
 
 use super::Globals;
 use super::error::CliError;
@@ -16,8 +18,6 @@ use super::reports::{self, About};
 use super::told::Told;
 use crate::record::{Reader, Store};
 use crate::sweep::{Ending, Past, Records};
-use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, VersionId};
-use skew_report::Model;
 
 /// Compare two sweeps: what regressed, what is fixed, new and gone
 ///

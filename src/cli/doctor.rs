@@ -7,13 +7,13 @@ use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
 use serde::Serialize;
+use skew_image::{Builder, Need, Remedy};
+use skew_spec::{BackendKind, BackendSpec, Spec};
 
 use super::error::{Class, CliError};
 use super::runtime::block_on;
 use super::{Globals, globals};
 use crate::sweep;
-use skew_image::{Builder, Need, Remedy};
-use skew_spec::{BackendKind, BackendSpec, Spec};
 
 /// Say what this machine offers, and what is missing
 ///

@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::github::GithubError;
-use crate::demo::{ReplayError, TruthError};
-use crate::record::RecordError;
-use crate::sweep::{EvidenceError, FrozenError, PastError, RenderError, SeatError, SubmitError, SweepError, chain};
 use skew_deploy::DeployError;
 use skew_image::LayoutError;
 use skew_image::registry::RegistryError;
 use skew_report::ReadError;
 use skew_spec::{AppendError, SpecErrors};
+
+use super::github::api::GithubError;
+use crate::demo::{ReplayError, TruthError};
+use crate::record::RecordError;
+use crate::sweep::{EvidenceError, FrozenError, PastError, RenderError, SeatError, SubmitError, SweepError, chain};
 
 /// Why a verb failed; `main` prints the whole chain, once.
 #[derive(Debug, thiserror::Error)]

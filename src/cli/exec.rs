@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use skew_deploy::Cmd;
 
 use super::error::CliError;
 use super::runtime::block_on;
 use super::{Globals, kept};
-use skew_deploy::Cmd;
 
 /// Run a command in a node of a network that is up
 ///

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
+use skew_image::registry::{Access, Patience, Registry};
+use skew_spec::{Spec, SpecSnapshot};
 
 use super::error::CliError;
 use super::runtime::block_on;
@@ -11,8 +13,6 @@ use super::{Globals, parse};
 use crate::record::Store;
 use crate::sweep::{self, BuildRequest, Builded, FileOrTag, Frozen, Look, Stop, Survey, by_key};
 use crate::ui::Ui;
-use skew_image::registry::{Access, Patience, Registry};
-use skew_spec::{Spec, SpecSnapshot};
 
 /// Settle a sweep beforehand: write down its spec, versions and images
 ///

@@ -4,13 +4,13 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use skew_spec::{BackendKind, BackendSpec, Overrides, Spec, SpecSnapshot};
 
 use super::error::CliError;
 use super::parse;
 use crate::record::Notice;
 use crate::sweep::{Host, State};
 use crate::ui;
-use skew_spec::{BackendKind, BackendSpec, Overrides, Spec, SpecSnapshot};
 
 /// Options of every verb.
 #[derive(Debug, Clone, Args)]

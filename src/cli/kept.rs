@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use skew_core::model::NodeName;
+use skew_deploy::{Backend, Leftover, Network, Place};
+
 use super::Globals;
 use super::error::CliError;
 use crate::sweep::closest_name;
-use skew_core::model::NodeName;
-use skew_deploy::{Backend, Leftover, Network, Place};
 
 /// A network that was kept, and where it is.
 pub(super) struct Kept {

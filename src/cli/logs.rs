@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use skew_core::model::NodeName;
+use skew_deploy::Network;
 
 use super::error::CliError;
 use super::runtime::block_on;
 use super::{Globals, kept};
 use crate::ui;
-use skew_core::model::NodeName;
-use skew_deploy::Network;
 
 /// Show the logs of nodes of a network that is up
 #[derive(Debug, Args)]

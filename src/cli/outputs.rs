@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use skew_report::Model;
 
 use super::error::CliError;
 use super::told::Told;
 use super::{Globals, github};
-use skew_report::Model;
 
 /// Files for other tools.
 #[derive(Debug, Clone, Default, Args)]

@@ -1,8 +1,9 @@
 //! Values of the command line.
 
-use crate::sweep::{CellPattern, PatternError};
 use skew_core::model::Strategy;
 use skew_spec::BackendKind;
+
+use crate::sweep::{CellPattern, PatternError};
 
 /// A strategy by its name.
 pub(super) fn strategy(text: &str) -> Result<Strategy, String> {

@@ -6,14 +6,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
+use skew_core::model::{Cell, NetworkId, NetworkPlan, Strategy};
+use skew_core::plan;
 
 use super::error::CliError;
 use super::prepare::Prepared;
 use super::{Globals, parse, prepare};
 use crate::sweep::{CellPattern, random_seed};
 use crate::ui;
-use skew_core::model::{Cell, NetworkId, NetworkPlan, Strategy};
-use skew_core::plan;
 
 /// Say which networks a sweep would run, why each, and how few could do
 ///

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use skew_core::model::{Attempt, BuildRecord, Cell, Digest, Matrix, Overlay, RoleName, Strategy, VersionId};
+use skew_core::verdict::{self, Decision};
+use skew_report::Judged;
+use skew_spec::Spec;
+
 use super::Globals;
 use super::error::CliError;
 use crate::record::Reader;
 use crate::sweep::{
     self, CellPattern, Look, Setting, Survey, SweepError, believed, by_key, known, matrix, narrowed, now_ms, platform,
 };
-use skew_core::model::{Attempt, BuildRecord, Cell, Digest, Matrix, Overlay, RoleName, Strategy, VersionId};
-use skew_core::verdict::{self, Decision};
-use skew_report::Judged;
-use skew_spec::Spec;
 
 /// What is asked of the matrix.
 #[derive(Debug, Clone, Default)]

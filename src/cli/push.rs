@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use skew_image::registry::Patience;
 
 use super::build::chosen;
 use super::error::{Class, CliError};
@@ -13,7 +14,6 @@ use super::{Globals, parse};
 use crate::record::Store;
 use crate::sweep::{self, BuildRequest, Look, Publisher, Stop, by_key};
 use crate::ui::Ui;
-use skew_image::registry::Patience;
 
 /// Push images to the registry: all that a spec needs, or those that are named
 ///

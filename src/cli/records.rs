@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use skew_core::model::{Attempt, Digest};
+use skew_image::Layout;
 
 use super::Globals;
 use super::error::CliError;
@@ -14,8 +16,6 @@ use super::globals::{find_spec, split_spec};
 use super::runtime::block_on;
 use crate::record::{Merged, Reader, Store};
 use crate::sweep::{self, Host, Look, State, Submission, by_key, now_ms};
-use skew_core::model::{Attempt, Digest};
-use skew_image::Layout;
 
 /// Write every record as lines that `skew import` reads
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use skew_core::model::Strategy;
 
 use super::error::CliError;
 use super::outputs::ReportOutputArgs;
@@ -10,7 +11,6 @@ use super::prepare;
 use super::reports::{self, About};
 use super::{Globals, parse, show, sweep};
 use crate::sweep::Records;
-use skew_core::model::Strategy;
 
 /// Write the report again from what is recorded, and print it
 #[derive(Debug, Args)]

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::Globals;
-use super::error::CliError;
-use crate::sweep::{Past, now_ms};
 use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
 use skew_report::{Input, Judged, Model, Standings};
 use skew_spec::Spec;
+
+use super::Globals;
+use super::error::CliError;
+use crate::sweep::{Past, now_ms};
 
 /// `reports/SYSTEM` in the spec's project: the directory above the spec that holds `.git`, else the spec's own.
 pub(super) fn default_dir(spec: &Spec) -> PathBuf {

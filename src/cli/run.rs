@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use skew_core::model::{Attempt, End, Outcome, Strategy};
 
 use super::error::{Class, CliError};
 use super::globals::split_spec;
@@ -12,7 +13,6 @@ use super::runtime::block_on;
 use super::{Globals, parse, reports};
 use crate::sweep::{Choice, Mode, OneRequest, Stop, one, parse_seats};
 use crate::ui::{self, Ui};
-use skew_core::model::{Attempt, End, Outcome, Strategy};
 
 /// Run one network: one that a report names, one of a plan, or one put together by hand
 ///

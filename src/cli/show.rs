@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
+use skew_core::model::{Cell, CellId, Strategy, SweepId, SweepRecord, Verdicts};
+use skew_report::{CellModel, Judged, Model, NetworkModel};
 
 use super::error::CliError;
 use super::globals::split_spec;
@@ -11,8 +13,6 @@ use super::prepare::{self, Prepared};
 use super::reports::{self, About};
 use super::{Globals, parse};
 use crate::sweep::{Records, closest_name, now_ms};
-use skew_core::model::{Cell, CellId, Strategy, SweepId, SweepRecord, Verdicts};
-use skew_report::{CellModel, Judged, Model, NetworkModel};
 
 /// Show what is known about a cell, and how that is known
 ///

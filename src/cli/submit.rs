@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
 use clap::Args;
+use skew_core::event::Event;
+use skew_core::model::{RemoteImage, Strategy};
+use skew_image::registry::Patience;
+use skew_spec::{BackendKind, Overrides, Spec};
 
 use super::error::CliError;
 use super::freeze::built;
@@ -18,10 +22,6 @@ use crate::sweep::{
     SweepError,
 };
 use crate::ui::Ui;
-use skew_core::event::Event;
-use skew_core::model::{RemoteImage, Strategy};
-use skew_image::registry::Patience;
-use skew_spec::{BackendKind, Overrides, Spec};
 
 /// Sweep inside of a cluster: one Job for each shard, followed from here
 ///

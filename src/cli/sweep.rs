@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use skew_core::model::Strategy;
+use skew_report::{Judged, Model};
+use skew_spec::Spec;
 
 use super::error::CliError;
 use super::freeze::thawed;
@@ -18,9 +21,6 @@ use crate::sweep::{
     self, CellPattern, Ending, EvidenceError, FileOrTag, Frozen, Host, Options, Outcome, Request, Shard, State, Stop,
 };
 use crate::ui::Ui;
-use skew_core::model::Strategy;
-use skew_report::{Judged, Model};
-use skew_spec::Spec;
 
 /// Find out which versions work together: build, run, decide, record and report
 ///

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
-
 use skew_core::model::{Attempt, Cell, CheckName, End, NodeName, Outcome, Party, Subject, Verdict, Verdicts};
 
 /// What is true of every cell: the last rule that matches a cell says it, and a cell without a rule is a `pass`.

@@ -1,7 +1,6 @@
 //! What one line of the journal, or of an export, holds.
 
 use serde::{Deserialize, Serialize};
-
 use skew_core::model::{Attempt, BuildRecord, Digest, SweepRecord};
 
 /// One transaction of the journal.

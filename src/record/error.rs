@@ -3,8 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::owner::Owner;
 use skew_core::model::{AttemptId, Digest};
+
+use super::owner::Owner;
 
 /// A record could not be written or read. Each fits after "failed to".
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Entry, RecordError};
 use skew_core::model::Digest;
+
+use super::{Entry, RecordError};
 
 const SCHEMA: u32 = 1;
 

@@ -4,11 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use skew_core::model::Digest;
+
 use super::Notice;
 use super::error::{RecordError, io_error};
 use super::line::{self, GENESIS, Line, LineError, Lines, MAX_LINE, Piece};
 use super::logs::sync_dir;
-use skew_core::model::Digest;
 
 /// What following a chain to its end found.
 #[derive(Debug, PartialEq, Eq)]

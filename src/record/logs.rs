@@ -5,8 +5,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use super::error::{RecordError, io_error};
 use skew_core::model::Digest;
+
+use super::error::{RecordError, io_error};
 
 /// The most that is kept of one log, whatever the caller's bound: its base64 must fit into a line of an export.
 const MAX_LOG: u64 = 32 << 20;

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{BufReader, ErrorKind, Write};
 use std::path::Path;
 
+use skew_core::model::{Attempt, AttemptId, BuildRecord, Digest, SweepId, SweepRecord};
+
 use super::entry::{self, Payload};
 use super::error::io_error;
 use super::journal::follow;
@@ -12,7 +14,6 @@ use super::logs::Logs;
 use super::store::Paths;
 use super::transfer;
 use super::{Entry, Notice, Owner, RecordError, lock};
-use skew_core::model::{Attempt, AttemptId, BuildRecord, Digest, SweepId, SweepRecord};
 
 /// A read-only view of a store that another process may own. It changes nothing on the disk.
 #[derive(Debug)]

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
+use skew_core::model::{Attempt, AttemptId, BuildRecord, Digest, SweepRecord};
+
 use super::entry::{self, Payload};
 use super::error::io_error;
 use super::index::{Index, Kind, OpenError};
@@ -12,7 +14,6 @@ use super::journal::{Journal, unused_name};
 use super::lock::Lock;
 use super::logs::{Logs, sync_dir};
 use super::{Entry, Notice, RecordError, StoredLog};
-use skew_core::model::{Attempt, AttemptId, BuildRecord, Digest, SweepRecord};
 
 /// Where things are in a state directory.
 #[derive(Debug, Clone)]

@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::Path;
 
+use skew_core::model::{AttemptId, BuildRecord, BuildResult, Digest, SweepRecord};
+
 use super::entry::{self, Payload};
 use super::error::io_error;
 use super::index::Kind;
@@ -14,7 +16,6 @@ use super::journal::follow;
 use super::line::{self, GENESIS, LineError, Lines, Piece};
 use super::logs::Logs;
 use super::{Entry, RecordError, Store};
-use skew_core::model::{AttemptId, BuildRecord, BuildResult, Digest, SweepRecord};
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! What a driver is told about its network before it starts.
 
 use serde_json::json;
+use skew_core::model::CheckName;
+use skew_deploy::{Launch, LaunchFile};
 
 use super::scene::{Actor, Scene};
 use super::stopped::Stopped;
-use skew_core::model::CheckName;
-use skew_deploy::{Launch, LaunchFile};
 
 /// The file that tells a driver about its network, below the node's directory.
 const NETWORK: &str = "network.json";

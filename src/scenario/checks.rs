@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName};
+use skew_spec::{Check, CheckHow, Step};
+
 use super::parties::Tuple;
 use super::scene::{Scene, about};
 use super::stopped::Stopped;
 use super::together::together;
-use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName};
-use skew_spec::{Check, CheckHow, Step};
 
 /// Tuples of one check at once.
 const AT_ONCE: usize = 16;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use skew_core::model::{CheckName, NodeName, Observation, Outcome};
+use skew_spec::{Driver, ExpectKind};
+
 use super::parties::Tuple;
 use super::scene::{Actor, Scene};
 use super::stopped::Stopped;
 use super::together::together;
-use skew_core::model::{CheckName, NodeName, Observation, Outcome};
-use skew_spec::{Driver, ExpectKind};
 
 impl Scene<'_> {
     /// Starts the drivers, waits until they are done, and takes in what they reported.

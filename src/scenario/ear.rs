@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use regex::Regex;
-
-use super::observe::{self, Casting, Heard, Line};
 use skew_core::model::{CheckName, NodeName, Observation};
 use skew_deploy::{NodeEvent, Stream, Watch};
+
+use super::observe::{self, Casting, Heard, Line};
 
 /// Remarks about malformed observations, of each node.
 const REMARKS: usize = 20;

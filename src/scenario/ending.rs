@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use skew_core::model::{Cell, CheckName, Exit, NodeName, Observation, Outcome, Party, RoleName, Scope, Subject};
+use skew_spec::{CheckHow, ExpectKind};
+
 use super::parties::{Tuple, tuples};
 use super::scene::{Actor, Scene, about, built_in};
 use super::stopped::{Stopped, regex};
 use super::together::together;
-use skew_core::model::{Cell, CheckName, Exit, NodeName, Observation, Outcome, Party, RoleName, Scope, Subject};
-use skew_spec::{CheckHow, ExpectKind};
 
 /// How long the news of an exit may take to arrive.
 const NEWS: Duration = Duration::from_secs(1);

@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
-
 use skew_deploy::printable;
 
 /// Lines of one excerpt.

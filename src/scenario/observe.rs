@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-
 use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName, Scope};
 use skew_deploy::printable;
 

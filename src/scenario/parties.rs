@@ -1,8 +1,9 @@
 //! Whom a check is about: the nodes of a network that it must work between.
 
-use super::scene::{Actor, Scene};
 use skew_core::model::{CheckName, NodeName, RoleName, Scope};
 use skew_spec::Check;
+
+use super::scene::{Actor, Scene};
 
 /// The nodes that one observation of a check names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, Value};
-
 use skew_core::model::{NetworkPlan, NodeName, RoleName, Seat};
 use skew_deploy::{Place, Redactor};
 use skew_spec::{Template, template_environment};

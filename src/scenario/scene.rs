@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::ear::Ear;
-use super::observe::DETAIL_MAX;
-use super::render::Renderer;
 use skew_core::model::{CheckName, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
 use skew_deploy::{DeployError, Network, NodeEvent, Output, Redactor, printable};
 use skew_spec::{Expect, ExpectKind, Role, Spec};
+
+use super::ear::Ear;
+use super::observe::DETAIL_MAX;
+use super::render::Renderer;
 
 /// Moments kept of one network.
 const MOMENTS: usize = 2000;

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::render::{RenderError, Renderer};
 use skew_core::model::{NetworkPlan, NodeName, Version, VersionId};
 use skew_deploy::{Launch, LaunchFile, Place, Redactor};
 use skew_spec::{Role, Spec};
+
+use super::render::{RenderError, Renderer};
 
 /// How one node is started.
 #[derive(Debug, Clone)]

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use skew_core::model::{CheckName, NodeName, Outcome, RoleName};
+use skew_deploy::{Cmd, Launch, LaunchFile, Probe, ready};
+use skew_spec::{InitStep, ReadyKind};
+
 use super::parties::targets;
 use super::scene::{Actor, Scene, about, built_in, outcome, said};
 use super::stopped::{Stopped, regex};
 use super::together::together;
-use skew_core::model::{CheckName, NodeName, Outcome, RoleName};
-use skew_deploy::{Cmd, Launch, LaunchFile, Probe, ready};
-use skew_spec::{InitStep, ReadyKind};
 
 /// Bytes kept of a step's output.
 const OUTPUT: usize = 64 * 1024;

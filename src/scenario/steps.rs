@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use minijinja::Value;
+use skew_core::model::{CheckName, NodeName, Outcome};
+use skew_deploy::{Cmd, For, Pace, http, printable};
+use skew_spec::{Action, Check, Step, StepNode, Template};
 use tokio::time::Instant;
 
 use super::parties::Tuple;
 use super::render::nonce;
 use super::scene::{Scene, outcome, said};
 use super::stopped::{Stopped, regex};
-use skew_core::model::{CheckName, NodeName, Outcome};
-use skew_deploy::{Cmd, For, Pace, http, printable};
-use skew_spec::{Action, Check, Step, StepNode, Template};
 
 /// Bytes kept of a step's output.
 const OUTPUT: usize = 256 * 1024;

@@ -1,10 +1,10 @@
 //! Why a scenario did not run to its end: the infrastructure or the harness failed, or its time was over.
 
 use regex::Regex;
-
-use super::render::RenderError;
 use skew_core::model::{End, Fault};
 use skew_deploy::DeployError;
+
+use super::render::RenderError;
 
 /// Why a scenario did not run to its end.
 #[derive(Debug)]

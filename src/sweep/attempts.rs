@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::stop::Stop;
-use super::wanted::{ImageOf, Images, part_versions};
-use crate::scenario::{self, Ran, Run};
 use skew_core::event::Event;
 use skew_core::model::{
     Attempt, AttemptId, AxisName, AxisPoint, CheckName, Digest, Matrix, NetworkPlan, NodeName, Seat, SweepId, Version,
@@ -15,6 +12,10 @@ use skew_core::model::{
 use skew_deploy::{Backend, ImageRef, LogFile, Network};
 use skew_image::source::Resolved;
 use skew_spec::Spec;
+
+use super::stop::Stop;
+use super::wanted::{ImageOf, Images, part_versions};
+use crate::scenario::{self, Ran, Run};
 
 /// Everything that is the same for all networks of a sweep.
 pub struct Runner {

@@ -5,6 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
+use skew_core::event::{BuildEnd, Event};
+use skew_core::model::{BuildRecord, BuildResult, Digest, RoleName, Unbuilt, VersionId};
+use skew_host::{Cancel, cores};
+use skew_image::registry::Patience;
+use skew_image::source::{self, Facts, Repository};
+use skew_image::{BuildError, Builder, Built, Input, Layout, Site};
+use skew_spec::Spec;
 use tokio::task::JoinSet;
 
 use super::SweepError;
@@ -17,13 +24,6 @@ use super::stop::{Stage, Stop};
 use super::survey::{ImagePlan, Survey};
 use super::wanted::{Image, ImageOf, Images, Wanted};
 use crate::record::{Entry, Store};
-use skew_core::event::{BuildEnd, Event};
-use skew_core::model::{BuildRecord, BuildResult, Digest, RoleName, Unbuilt, VersionId};
-use skew_host::{Cancel, cores};
-use skew_image::registry::Patience;
-use skew_image::source::{self, Facts, Repository};
-use skew_image::{BuildError, Builder, Built, Input, Layout, Site};
-use skew_spec::Spec;
 
 /// A wish to build images.
 pub struct BuildRequest<'a> {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::only::closest_name;
 use skew_core::model::{
     AxisPoint, Cell, Count, DigestBuilder, Matrix, NetworkId, NetworkPlan, NodeName, Party, Reason, RoleAxis, RoleKind,
     RoleName, Seat, VersionId,
 };
+
+use super::only::closest_name;
 
 /// Why a network cannot be put together.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

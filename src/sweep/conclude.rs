@@ -1,5 +1,9 @@
 //! What a sweep comes to when others ran its networks.
 
+use skew_core::model::{Attempt, Matrix};
+use skew_core::verdict::{self, Decision};
+use skew_spec::Spec;
+
 use super::identity::now_ms;
 use super::matrix::{known, matrix};
 use super::outcome::Outcome;
@@ -7,9 +11,6 @@ use super::request::{Options, Request, begin, narrowed, setting};
 use super::say::note;
 use super::{Frozen, SweepError};
 use crate::record::{Entry, Store};
-use skew_core::model::{Attempt, Matrix};
-use skew_core::verdict::{self, Decision};
-use skew_spec::Spec;
 
 /// What a sweep comes to whose networks others ran: nothing is run here. `attempts` are what they found and began with.
 ///

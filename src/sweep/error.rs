@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
+use skew_deploy::DeployError;
+use skew_image::registry::RegistryError;
+use skew_image::source::{SourceError, SourceErrors};
+use skew_image::{LayoutError, MissingTools, ProgramError};
+
 use super::by_hand::SeatError;
 use super::evidence::EvidenceError;
 use super::frozen::FrozenError;
 use super::only::PatternError;
 use crate::record::RecordError;
-use skew_deploy::DeployError;
-use skew_image::registry::RegistryError;
-use skew_image::source::{SourceError, SourceErrors};
-use skew_image::{LayoutError, MissingTools, ProgramError};
 
 /// Why a sweep could not be done.
 #[derive(Debug, thiserror::Error)]

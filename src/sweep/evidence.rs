@@ -11,18 +11,18 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-
-use super::file_or_tag::FileOrTag;
-use super::machine::Host;
-use super::say::{chain, note};
-use super::state::State;
-use crate::record::{Merged, RecordError, Store};
 use skew_core::event::Event;
 use skew_core::model::{Digest, DigestBuilder, RemoteImage};
 use skew_host::{Cancel, Lock, LockError};
 use skew_image::REF_NAME;
 use skew_image::registry::{Access, ArtifactPlace, Patience, Put, Registry, RegistryError, Trouble};
 use skew_spec::Spec;
+
+use super::file_or_tag::FileOrTag;
+use super::machine::Host;
+use super::say::{chain, note};
+use super::state::State;
+use crate::record::{Merged, RecordError, Store};
 
 /// What evidence in a registry is.
 const MEDIA_TYPE: &str = "application/vnd.skew.evidence.v1+jsonl";

@@ -6,13 +6,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-
-use super::wanted::{Image, ImageOf, Images};
 use skew_core::model::{BuildRecord, Digest, RemoteImage, RoleName, SourceName, Unbuilt, Version, VersionId};
 use skew_image::REF_NAME;
 use skew_image::registry::{ArtifactPlace, Registry, RegistryError};
 use skew_image::source::Resolved;
 use skew_spec::{Overrides, Spec, SpecErrors, SpecSnapshot};
+
+use super::wanted::{Image, ImageOf, Images};
 
 /// Raised when what is written can no longer be read by older ones.
 const FORMAT: u32 = 1;

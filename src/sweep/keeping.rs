@@ -1,5 +1,7 @@
 //! A sweep whose evidence outlives the machine.
 
+use skew_image::registry::Patience;
+
 use super::SweepError;
 use super::evidence::{Evidence, EvidenceError, Keeper};
 use super::file_or_tag::FileOrTag;
@@ -8,7 +10,6 @@ use super::perform::sweep_keeping;
 use super::request::Request;
 use super::say::{chain, note};
 use crate::record::Store;
-use skew_image::registry::Patience;
 
 /// Sweeps, with the evidence at a place taken in before, and left there now and then and after, however the sweep ended. Beside what the
 /// sweep came to it tells whether the evidence could be left.

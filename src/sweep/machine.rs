@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::State;
 use skew_core::model::RegistryUrl;
 use skew_deploy::{
     Addressing, Backend, Capacity, DeployError, DockerBackend, DockerConfig, ImageRef, ImageSource, KubernetesBackend,
@@ -13,6 +12,8 @@ use skew_deploy::{
 };
 use skew_image::{Layout, registry};
 use skew_spec::{BackendKind, BackendSpec, DockerSpec, KubernetesSpec, Spec};
+
+use super::state::State;
 
 /// What of this machine and this person the backend needs; the command line reads it from its environment.
 #[derive(Debug, Clone)]

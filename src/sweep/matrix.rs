@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::wanted::{ImageOf, Images, part_versions, versions_of};
 use skew_core::model::{
     Axis, AxisName, CheckAxis, CheckName, Count, Digest, DigestBuilder, Known, Matrix, Member, Party, RoleAxis,
     RoleKind, RoleName, Scope, Strategy, Unbuilt, Version, VersionId,
 };
 use skew_image::source::Resolved;
 use skew_spec::{Check, CheckHow, Expect, PartVersion, Role, RoleVersion, Selector, Spec};
+
+use super::wanted::{ImageOf, Images, part_versions, versions_of};
 
 /// Raised when evidence gathered before can no longer be compared with evidence gathered now.
 const EVIDENCE_EPOCH: u32 = 1;

@@ -3,6 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, mpsc};
 
+use skew_core::event::Event;
+use skew_core::model::{Attempt, End, Fault, LogRef, Matrix, NetworkPlan, NodeName, Outcome, SweepId, VerdictKind};
+use skew_core::plan;
+use skew_core::verdict::{self, Decision};
+use skew_deploy::{LogFile, Network};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -13,11 +18,6 @@ use super::identity::attempt_id;
 use super::room::{Crowded, Room, Ticket};
 use super::stop::{Stage, Stop};
 use crate::record::{Entry, Store};
-use skew_core::event::Event;
-use skew_core::model::{Attempt, End, Fault, LogRef, Matrix, NetworkPlan, NodeName, Outcome, SweepId, VerdictKind};
-use skew_core::plan;
-use skew_core::verdict::{self, Decision};
-use skew_deploy::{LogFile, Network};
 
 /// What the loop needs.
 pub(super) struct Loop<'a> {

@@ -3,6 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, mpsc};
 
+use skew_core::event::Event;
+use skew_core::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
+use skew_core::plan;
+use skew_core::verdict;
+use skew_spec::Spec;
+
 use super::attempts::{Finished, Runner, definitions};
 use super::builds::{BuildRequest, Builded, build};
 use super::by_hand::{SeatError, put_together, reseat, seated};
@@ -15,11 +21,6 @@ use super::perform::{publish, reap, surveyed};
 use super::survey::{Look, Survey, by_key, survey_unchecked};
 use super::{State, Stop, SweepError};
 use crate::record::{Entry, Store};
-use skew_core::event::Event;
-use skew_core::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
-use skew_core::plan;
-use skew_core::verdict;
-use skew_spec::Spec;
 
 /// Which network a person wants.
 #[derive(Debug, Clone)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use globset::{GlobBuilder, GlobMatcher};
-
 use skew_core::model::{Cell, CellId};
 
 /// A pattern of cells.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use skew_core::model::{Attempt, BuildRecord, Cell, Matrix, Overlay, RoleName, SweepRecord, VersionId};
+use skew_core::verdict::Decision;
+
 use super::ending::{Ending, ending, shard_ending};
 use super::shard::Shard;
 use crate::record::Store;
-use skew_core::model::{Attempt, BuildRecord, Cell, Matrix, Overlay, RoleName, SweepRecord, VersionId};
-use skew_core::verdict::Decision;
 
 /// What a sweep came to.
 pub struct Outcome {

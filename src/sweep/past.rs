@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::thread;
 
-use super::outcome::Outcome;
-use crate::record::{Reader, RecordError, Store};
 use skew_core::model::{Attempt, Cell, Digest, Overlay, Question, SweepId, SweepRecord};
 use skew_core::verdict::{self, Decision};
 use skew_host::{cores, joined};
+
+use super::outcome::Outcome;
+use crate::record::{Reader, RecordError, Store};
 
 /// The most that is kept of a question, in bytes: a matrix of a thousand versions has a few megabytes.
 const QUESTION: u64 = 16 << 20;

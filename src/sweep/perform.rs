@@ -4,6 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use skew_core::event::Event;
+use skew_core::model::{BuildRecord, BuildResult, Digest, Question};
+use skew_core::verdict;
+use skew_deploy::Backend;
+use skew_image::Layout;
+use skew_image::registry::Patience;
+use skew_image::source::{self, Resolved};
+use skew_spec::{BackendKind, Spec};
+
 use super::attempts::{Runner, definitions};
 use super::builds::{BuildRequest, Builded, build};
 use super::evidence::Keeper;
@@ -21,14 +30,6 @@ use super::survey::{Look, Survey, by_key, survey};
 use super::wanted::Images;
 use super::{Stage, State, Stop, SweepError};
 use crate::record::{Entry, Store};
-use skew_core::event::Event;
-use skew_core::model::{BuildRecord, BuildResult, Digest, Question};
-use skew_core::verdict;
-use skew_deploy::Backend;
-use skew_image::Layout;
-use skew_image::registry::Patience;
-use skew_image::source::{self, Resolved};
-use skew_spec::{BackendKind, Spec};
 
 /// How much memory a node is thought to need when its role says nothing, in bytes.
 const NODE_MEMORY: u64 = 64 << 20;

@@ -5,17 +5,17 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
-
-use super::machine::Host;
-use super::say::chain;
-use super::survey::Survey;
-use super::wanted::{ImageOf, Images};
 use skew_core::event::{Event, PushEnd};
 use skew_core::model::{Digest, RegistryUrl, RemoteAt, RemoteImage, Unbuilt};
 use skew_host::Cancel;
 use skew_image::registry::{Access, Patience, Pushed, Registry, RegistryError, Trouble};
 use skew_image::{Built, Layout};
 use skew_spec::Spec;
+
+use super::machine::Host;
+use super::say::chain;
+use super::survey::Survey;
+use super::wanted::{ImageOf, Images};
 
 /// Images that are pushed at once.
 const AT_ONCE: usize = 8;

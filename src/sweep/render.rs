@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use skew_core::model::{Count, NodeName, RoleKind, VersionId};
+use skew_deploy::{Place, RenderNode, RenderRequest, Rendered, render, service_name};
+use skew_image::source::Resolved;
+use skew_spec::Spec;
+
 use super::attempts::images_of;
 use super::by_hand::{SeatError, put_together};
 use super::machine::{Pulls, VOLUME};
 use super::matrix::{Setting, matrix};
 use super::wanted::Images;
 use crate::scenario::{self, starts};
-use skew_core::model::{Count, NodeName, RoleKind, VersionId};
-use skew_deploy::{Place, RenderNode, RenderRequest, Rendered, render, service_name};
-use skew_image::source::Resolved;
-use skew_spec::Spec;
 
 /// What is written down.
 #[derive(Debug, Clone)]

@@ -4,6 +4,12 @@
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use skew_core::event::Event;
+use skew_core::model::{Attempt, Matrix, Strategy, SweepRecord};
+use skew_core::verdict;
+use skew_image::source::Resolved;
+use skew_spec::Spec;
+
 use super::frozen::Frozen;
 use super::identity::{now_ms, random_seed, sweep_id};
 use super::machine::{Host, platform};
@@ -11,11 +17,6 @@ use super::matrix::Setting;
 use super::only::{CellPattern, select};
 use super::shard::Shard;
 use super::{State, Stop, SweepError};
-use skew_core::event::Event;
-use skew_core::model::{Attempt, Matrix, Strategy, SweepRecord};
-use skew_core::verdict;
-use skew_image::source::Resolved;
-use skew_spec::Spec;
 
 /// How a sweep is done.
 #[derive(Debug, Clone, Default)]

@@ -4,16 +4,16 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::{DigestBuilder, RemoteAt, RemoteImage, Strategy};
+use skew_deploy::Jobs;
+use skew_host::write_atomically;
+use skew_spec::{BackendSpec, RegistrySpec, Spec};
 
 use super::identity::now_ms;
 use super::machine::cluster_of;
 use super::request::Options;
 use super::shard::Shard;
 use super::{FileOrTag, Frozen, Host, State, SubmitError, SweepError};
-use skew_core::model::{DigestBuilder, RemoteAt, RemoteImage, Strategy};
-use skew_deploy::Jobs;
-use skew_host::write_atomically;
-use skew_spec::{BackendSpec, RegistrySpec, Spec};
 
 /// Raised when what is kept about submissions can no longer be read by older ones.
 const FORMAT: u32 = 1;

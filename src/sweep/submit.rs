@@ -13,6 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, BufWriter, Seek as _};
 use std::path::{Path, PathBuf};
 
+use skew_core::event::Event;
+use skew_core::model::{Attempt, RemoteAt};
+use skew_deploy::{JobEnd, JobEvent, JobRequest, Jobs};
+use skew_image::registry::{Access, Patience, Registry, RegistryError, pull_config};
+use skew_image::{Layout, program_image};
 use tokio::sync::mpsc;
 
 use super::conclude::{conclude, decided};
@@ -25,11 +30,6 @@ use super::stop::Stage;
 use super::submission::{Submission, SubmitOptions, here};
 use super::{FileOrTag, Frozen, SubmitError, SweepError};
 use crate::record::Store;
-use skew_core::event::Event;
-use skew_core::model::{Attempt, RemoteAt};
-use skew_deploy::{JobEnd, JobEvent, JobRequest, Jobs};
-use skew_image::registry::{Access, Patience, Registry, RegistryError, pull_config};
-use skew_image::{Layout, program_image};
 
 /// A submission that is begun or picked up.
 pub struct Submitting<'a> {

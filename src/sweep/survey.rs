@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use skew_core::model::{BuildRecord, BuildResult, Digest, Unbuilt};
+use skew_image::source::{self, Facts, Repository, Resolved};
+use skew_image::{Builder, Input, Layout, MissingTools};
+use skew_spec::Spec;
+
 use super::SweepError;
 use super::machine::Host;
 use super::say::chain;
 use super::state::State;
 use super::wanted::{Image, Images, Wanted, wanted};
-use skew_core::model::{BuildRecord, BuildResult, Digest, Unbuilt};
-use skew_image::source::{self, Facts, Repository, Resolved};
-use skew_image::{Builder, Input, Layout, MissingTools};
-use skew_spec::Spec;
 
 /// What is known before anything is built.
 pub struct Survey {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
 use skew_core::model::{Digest, PartName, RoleName, Unbuilt, Version, VersionId};
 use skew_image::source::Resolved;
 use skew_spec::{Part, PartVersion, Recipe, Role, RoleVersion, Spec};

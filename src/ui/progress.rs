@@ -5,10 +5,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use super::line::{LONGEST, escape, line, reason, seats};
 use skew_core::event::Event;
 use skew_core::model::{RoleName, VerdictKind, VersionId};
+
+use super::line::{LONGEST, escape, line, reason, seats};
 
 /// How often spinners turn.
 const TICK: Duration = Duration::from_millis(120);

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::tokens::Tokens;
 use skew_testing::needs::lacks;
+
+use super::tokens::Tokens;
 
 /// The name and password of [`Registry::locked`].
 pub const USER: (&str, &str) = ("skew", "hunter2-not-so-secret");

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use regex::Regex;
+use skew_testing::needs::lacks;
 
 use crate::common::{Place, Ran};
-use skew_testing::needs::lacks;
 
 /// What the guide has its reader do.
 #[derive(Debug, PartialEq)]

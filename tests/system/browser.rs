@@ -13,9 +13,8 @@ use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
 use skew_testing::needs::skipped;
+use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 

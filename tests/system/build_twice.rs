@@ -3,9 +3,10 @@
 
 use std::process::Command;
 
+use skew_testing::needs::skipped;
+
 use crate::common::{Place, Ran};
 use crate::fake_node;
-use skew_testing::needs::skipped;
 
 const SPEC: &str = r#"
 [system]

@@ -1,10 +1,5 @@
 //! Recipes whose images others build: a Dockerfile by a real Docker, a flake by a real Nix.
 
-use crate::fake_node;
-use crate::repo;
-use skew_testing::needs::{is_long, lacks, lacks_docker, site};
-use skew_testing::wait::wait;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
@@ -22,6 +17,11 @@ use skew_image::registry::{Access, Patience, Registry};
 use skew_image::source::{Options, Resolved, resolve};
 use skew_image::{BuildError, Builder, Built, Input, Layout, Need, Site, checkout};
 use skew_spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind, Resources, Stop};
+use skew_testing::needs::{is_long, lacks, lacks_docker, site};
+use skew_testing::wait::wait;
+
+use crate::fake_node;
+use crate::repo;
 
 /// What Nix needs where there is no daemon and nothing can be fetched.
 const NIX: &str = "experimental-features = nix-command flakes\nsandbox = false\nbuild-users-group =\nsubstituters =\n";

@@ -1,12 +1,12 @@
 //! The ledger's verdicts equal its truth table, with the real binary: each strategy with four jobs; one strategy, or in a long
 //! run each, with one job.
 
+use skew_report::{Finding, Model, Word};
+use skew_testing::needs::is_long;
+
 use crate::common::Place;
 use crate::common::demo::Demo;
 use crate::report_sample::golden;
-use skew_testing::needs::is_long;
-
-use skew_report::{Finding, Model, Word};
 
 /// The sweeps share images, never the evidence. Those with one job mostly wait, so those with four run beside them.
 #[test]

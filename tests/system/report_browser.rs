@@ -3,11 +3,6 @@
 //!
 //! Needs `chromium` and `chromedriver`; where they are missing it is skipped, aloud, and fails in CI.
 
-use crate::browser::Browser;
-use crate::report_sample;
-use skew_testing::kept;
-use skew_testing::needs::skipped;
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -16,7 +11,12 @@ use report_sample::{empty, sample};
 use serde_json::{Value, json};
 use skew_core::model::{Counts, Overlay, Party, VerdictKind, VersionId};
 use skew_report::{Model, html};
+use skew_testing::kept;
+use skew_testing::needs::skipped;
 use tempfile::TempDir;
+
+use crate::browser::Browser;
+use crate::report_sample;
 
 fn page(model: &Model) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
 
 use skew_core::model::DigestBuilder;
+use skew_testing::wait::{Said, wait};
 
 use crate::common::gate::Gate;
 use crate::common::ground::{Ground, cluster};
 use crate::common::results::{results, verdicts};
 use crate::common::{Place, Ran};
-use skew_testing::wait::{Said, wait};
 
 /// Three versions, of which the newest does not understand the oldest.
 const VERSIONS: [(&str, &str); 3] = [("v1.0.0", ""), ("v1.1.0", ""), ("v2.0.0", "v1.0.0")];

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use skew_core::model::{NodeName, PortName};
 
 use super::{Cmd, DeployError, For, Launch, LogFile, Network, Output, Place, Replacement, Usage, dial};
-use skew_core::model::{NodeName, PortName};
 
 /// How long an external node may take to accept a connection before it is called unreachable.
 const REACH: Duration = Duration::from_secs(5);

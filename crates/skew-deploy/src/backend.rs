@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use skew_core::model::{NodeName, PortName};
 
 use super::dial::connect;
 use super::{
     Capabilities, Capacity, Cmd, DeployError, For, ImageRef, Launch, Leftover, LogFile, OpenRequest, Output, Place,
     Replacement, Usage,
 };
-use skew_core::model::{NodeName, PortName};
 
 /// A place where networks run.
 #[async_trait]

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::net::TcpStream;
-
 use skew_core::model::PortName;
+use tokio::net::TcpStream;
 
 /// How long one address is tried alone: who is silent does not keep the next one waiting.
 const HEAD_START: Duration = Duration::from_millis(250);

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use skew_core::model::{Digest, Exit, NodeName, PortName};
+use skew_host::lock;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::log::Log;
@@ -18,8 +20,6 @@ use super::{
     Backend, Capabilities, Capacity, Cmd, DeployError, For, ImageRef, Launch, Leftover, LogFile, Network, NodeEvent,
     OpenRequest, Output, Place, Replacement, State, Stream, Usage,
 };
-use skew_core::model::{Digest, Exit, NodeName, PortName};
-use skew_host::lock;
 
 /// What a program of a fake node does, from its start to its end.
 pub type FakeProgram = Arc<dyn Fn(FakeProcess) -> Pin<Box<dyn Future<Output = FakeEnd> + Send>> + Send + Sync>;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use regex::Regex;
+use skew_core::model::{NodeName, PortName};
 use tokio::time::Instant;
 
 use super::{Cmd, For, Network, Watch, http, printable};
-use skew_core::model::{NodeName, PortName};
 
 /// How long a node without any sign of readiness is watched before it counts as started.
 const SETTLE: Duration = Duration::from_millis(100);

@@ -4,12 +4,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use skew_core::model::NodeName;
+use skew_host::lock;
 use tokio::sync::mpsc;
 
 use super::log::Log;
 use super::{LogFile, NodeEvent, Redactor, Stream};
-use skew_core::model::NodeName;
-use skew_host::lock;
 
 /// Where a node's lines go.
 #[derive(Clone)]

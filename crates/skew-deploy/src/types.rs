@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::{AttemptId, Digest, Exit, NodeName, PortName, RoleName, SweepId, VersionId};
+use skew_spec::{Resources, Stop};
 use tokio::sync::mpsc;
 
 use super::Redactor;
-use skew_core::model::{AttemptId, Digest, Exit, NodeName, PortName, RoleName, SweepId, VersionId};
-use skew_spec::{Resources, Stop};
 
 /// What a backend can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
 
 use regex::Regex;
+use skew_core::model::{Exit, NodeName};
+use skew_host::lock;
 use tokio::sync::watch;
 
 use super::NodeEvent;
-use skew_core::model::{Exit, NodeName};
-use skew_host::lock;
 
 /// Lines remembered of a log's beginning, and of its end.
 const HEAD: usize = 512;

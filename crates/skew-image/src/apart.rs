@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::error::ImageError;
 use skew_host::Cancel;
+
+use super::error::ImageError;
 
 /// How often what is waited for looks whether it was cancelled.
 const GLANCE: Duration = Duration::from_millis(50);

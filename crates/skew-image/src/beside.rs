@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::digest::digest_tree;
-use super::error::ImageError;
 use skew_core::model::Digest;
 use skew_spec::CommandRecipe;
+
+use super::digest::digest_tree;
+use super::error::ImageError;
 
 /// The most that all files beside a recipe may have, in bytes.
 const BESIDE: u64 = 64 << 20;

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::Value;
+use skew_core::model::Digest;
+use skew_spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind};
+
 use super::command;
 use super::dockerfile;
 use super::error::{BuildError, ImageError, MissingTools, unwritten};
@@ -17,11 +21,7 @@ use super::nix;
 use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
 use super::prebuilt;
 use super::tools::Machine;
-use serde_json::Value;
-
 use crate::source::Checkout;
-use skew_core::model::Digest;
-use skew_spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind};
 
 /// What a recipe needs to be checked out.
 pub fn checkout(recipe: &Recipe) -> Checkout {

@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use globset::GlobBuilder;
+use skew_core::model::Fault;
+use skew_host::{BUILD_MARK, Guard, Lock, end_marked};
+use skew_spec::CommandRecipe;
 
 use super::beside::{Beside, told};
 use super::ending::{GRACE, judge, unfit, unstartable};
@@ -17,9 +20,6 @@ use super::log::follow;
 use super::tools::{Machine, find_in};
 use super::tree::Tree;
 use crate::source::{GitError, apply_patch};
-use skew_core::model::Fault;
-use skew_host::{BUILD_MARK, Guard, Lock, end_marked};
-use skew_spec::CommandRecipe;
 
 /// How long a build waits for its turn at a cache that another one uses.
 const TURN: Duration = Duration::from_secs(6 * 3600);

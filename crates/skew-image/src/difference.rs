@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use serde_json::Value;
+use skew_core::model::Digest;
 use tar::{Entry, EntryType};
 
 use super::layout::{Layout, LayoutError};
 use super::oci::DOCUMENT;
 use super::store::Hashing;
-use skew_core::model::Digest;
 
 /// The first difference between two images.
 #[derive(Debug, Clone, PartialEq, Eq)]

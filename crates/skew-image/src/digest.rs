@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use skew_core::model::{Digest, DigestBuilder};
+
 use super::error::ImageError;
 use super::store::Hashing;
-use skew_core::model::{Digest, DigestBuilder};
 
 /// The digest of the files of a directory: their paths, whether they may be executed, what is in them.
 pub(crate) fn digest_tree(dir: &Path, bound: u64, wanted: &dyn Fn(&Path) -> bool) -> Result<Digest, ImageError> {

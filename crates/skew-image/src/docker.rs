@@ -7,6 +7,7 @@ use std::io::{self, Seek as _, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use skew_core::model::Digest;
 use tar::{Builder, EntryType, Header};
 use tempfile::NamedTempFile;
 
@@ -14,7 +15,6 @@ use super::layout::{Layout, LayoutError};
 use super::oci::DOCUMENT;
 use super::store::Hashing;
 use super::tree::{inside, relative};
-use skew_core::model::Digest;
 
 /// A layer in the archive.
 struct Packed {

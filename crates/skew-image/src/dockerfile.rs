@@ -18,6 +18,9 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use globset::GlobBuilder;
 use serde_json::Value;
+use skew_core::model::Fault;
+use skew_host::remove_tree;
+use skew_spec::DockerfileRecipe;
 use tar::{EntryType, Header};
 
 use super::apart::{apart, cancelled};
@@ -28,9 +31,6 @@ use super::input::{Input, Site};
 use super::log::{Said, follow};
 use super::needs::{Need, Remedy};
 use super::save;
-use skew_core::model::Fault;
-use skew_host::remove_tree;
-use skew_spec::DockerfileRecipe;
 
 /// Where Docker listens when the environment does not say.
 const SOCKET: &str = "unix:///var/run/docker.sock";

@@ -4,12 +4,13 @@ use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use skew_core::model::Fault;
+use skew_host::{Ended, disk_full};
+
 use super::error::{BuildError, ImageError};
 use super::input::Site;
 use super::log::Said;
 use super::tree::TreeError;
-use skew_core::model::Fault;
-use skew_host::{Ended, disk_full};
 
 /// How long output may still arrive after every process of the build is gone.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -4,10 +4,11 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::layout::LayoutError;
-use super::registry::RegistryError;
 use skew_core::model::Fault;
 use skew_host::{LockError, disk_full};
+
+use super::layout::LayoutError;
+use super::registry::RegistryError;
 
 /// A build that gave no image.
 #[derive(Debug, thiserror::Error)]

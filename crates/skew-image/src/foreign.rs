@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use skew_core::model::{Digest, Fault, RemoteAt, RemoteImage};
+use skew_host::{Cancel, Lock, write_atomically};
+use skew_spec::ImageRecipe;
+
 use super::apart::{apart, cancelled};
 use super::error::{BuildError, ImageError};
 use super::input::{Input, Site};
 use super::layout::Built;
 use super::prebuilt::fill;
 use super::registry::{Access, Patience, Registry, RegistryError};
-use skew_core::model::{Digest, Fault, RemoteAt, RemoteImage};
-use skew_host::{Cancel, Lock, write_atomically};
-use skew_spec::ImageRecipe;
 
 /// How long the memory may be written by another thread or process.
 const TURN: Duration = Duration::from_secs(60);

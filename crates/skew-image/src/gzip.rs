@@ -11,10 +11,10 @@ use std::thread;
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 use sha2::{Digest as _, Sha256};
-
-use super::store::Blobs;
 use skew_core::model::Digest;
 use skew_host::{cores, joined, lock};
+
+use super::store::Blobs;
 
 /// How many bytes are deflated at once. Another number makes other bytes of the same layer.
 const PIECE: usize = 1 << 20;

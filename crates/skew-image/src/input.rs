@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::layout::Layout;
-use crate::source::Facts;
 use skew_core::model::Version;
 use skew_host::Cancel;
 use skew_spec::Recipe;
+
+use super::layout::Layout;
+use crate::source::Facts;
 
 /// What is built.
 #[derive(Debug, Clone, Copy)]

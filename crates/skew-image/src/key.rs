@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use skew_core::model::{Digest, DigestBuilder};
+use skew_spec::{CommandRecipe, RecipeKind};
+
 use super::beside::{Beside, told};
 use super::digest::digest_tree;
 use super::error::ImageError;
@@ -12,8 +15,6 @@ use super::oci::{architecture, os};
 use super::prebuilt::{self, Place};
 use super::tools::Machine;
 use crate::source::Facts;
-use skew_core::model::{Digest, DigestBuilder};
-use skew_spec::{CommandRecipe, RecipeKind};
 
 /// How builds are done and layers are made. Counted up when a new skew would make another image of the same input.
 const BUILDER_EPOCH: &str = "2";

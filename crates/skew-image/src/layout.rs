@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::{Digest, VersionId};
+use skew_host::{Cancel, Lock, LockError, disk_full, remove_tree, write_atomically};
 
 use super::extract::{AbsoluteLinks, ExtractError, extract};
 use super::oci::{DOCUMENT, Descriptor, Manifest, REF_NAME, index};
 use super::store::Blobs;
-use skew_core::model::{Digest, VersionId};
-use skew_host::{Cancel, Lock, LockError, disk_full, remove_tree, write_atomically};
 
 /// How long the index may be written by another thread or process.
 const TURN: Duration = Duration::from_secs(60);

@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use skew_core::model::{Digest, Fault};
+use skew_host::{BUILD_MARK, Cancel, Guard, end_marked, remove_tree};
+use skew_spec::NixRecipe;
 
 use super::ending::{GRACE, judge, unfit, unstartable};
 use super::error::{BuildError, ImageError, unwritten};
@@ -19,9 +22,6 @@ use super::needs::{Need, Remedy};
 use super::oci::Runtime;
 use super::tools::Machine;
 use super::tree::{Entry, Tree};
-use skew_core::model::{Digest, Fault};
-use skew_host::{BUILD_MARK, Cancel, Guard, end_marked, remove_tree};
-use skew_spec::NixRecipe;
 
 /// What recipes of this kind are built with.
 pub(super) const PROGRAM: &str = "nix";

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
 use skew_core::model::{Digest, DigestBuilder};
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -5,14 +5,14 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use skew_core::model::{Digest, Fault, Version};
+use skew_spec::PrebuiltRecipe;
 
 use super::digest::digest_file;
 use super::error::{BuildError, ImageError};
 use super::extract::{AbsoluteLinks, extract};
 use super::input::Input;
 use super::tree::Tree;
-use skew_core::model::{Digest, Fault, Version};
-use skew_spec::PrebuiltRecipe;
 
 /// Where the files of a version are.
 #[derive(Debug, PartialEq, Eq)]

@@ -16,14 +16,14 @@ use std::time::Duration;
 use object::elf::FileHeader64;
 use object::read::elf::{FileHeader as _, ProgramHeader as _};
 use object::{Endianness, ReadCache};
+use skew_core::model::{Digest, DigestBuilder};
+use skew_host::{Cancel, Guard};
 
 use super::layer;
 use super::layout::{Built, Layer, Layout, LayoutError};
 use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
 use super::store::Hashing;
 use super::tree::{Tree, TreeError};
-use skew_core::model::{Digest, DigestBuilder};
-use skew_host::{Cancel, Guard};
 
 /// Where the program is in its image.
 pub const PROGRAM: &str = "/bin/skew";

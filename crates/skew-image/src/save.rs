@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use skew_core::model::Fault;
 use tar::EntryType;
 
 use super::error::{BuildError, ImageError};
@@ -16,7 +17,6 @@ use super::gzip::{self, Written};
 use super::input::{Input, Site};
 use super::oci::{DOCUMENT, timestamp};
 use super::store::Blobs;
-use skew_core::model::Fault;
 
 /// What an archive says about its one image.
 #[derive(Debug, Deserialize)]

@@ -7,9 +7,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
-use tempfile::NamedTempFile;
-
 use skew_core::model::Digest;
+use tempfile::NamedTempFile;
 
 /// Passes bytes on and hashes them.
 pub(crate) struct Hashing<T> {

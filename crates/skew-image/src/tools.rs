@@ -8,9 +8,10 @@ use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::error::{ImageError, MissingTool, MissingTools};
 use skew_host::{Cancel, Guard};
 use skew_spec::{CommandRecipe, Recipe, RecipeKind};
+
+use super::error::{ImageError, MissingTool, MissingTools};
 
 /// Where every system keeps its programs.
 const STANDARD: &[&str] = &["/usr/local/bin", "/usr/bin", "/bin"];

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use skew_core::model::{CommitId, VersionId};
+
 use super::model::{Boundary, Finding};
 use super::words::{Standing, Word};
-use skew_core::model::{CommitId, VersionId};
 
 /// The commit of each version.
 pub(super) type Commits<'a> = BTreeMap<&'a VersionId, &'a CommitId>;

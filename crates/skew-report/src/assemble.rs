@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{BuildResult, Version, VersionId};
+
 use super::advice::Commits;
 use super::headline::headline;
 use super::input::Input;
@@ -10,7 +12,6 @@ use super::standing::{Row, rows, tally};
 use super::text::{clean, instant, tail};
 use super::words::Word;
 use super::{evidence, findings, grid, since, together, windows};
-use skew_core::model::{BuildResult, Version, VersionId};
 
 /// Makes the model of a sweep.
 pub fn model(input: &Input<'_>) -> Model {

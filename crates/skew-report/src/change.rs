@@ -2,9 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use skew_core::model::{CellId, CheckName, SweepId};
 
 use super::words::{Standing, Word};
-use skew_core::model::{CellId, CheckName, SweepId};
 
 /// A sweep that is mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

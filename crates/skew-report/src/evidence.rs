@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{Attempt, AttemptId, End, Excerpt, Exit, Moment, NetworkId, NodeName, Observation, Verdict};
+
 use super::input::Input;
 use super::network::{ExcerptModel, ExitModel, MomentModel, NetworkModel, ObservationModel, SeatModel};
 use super::standing::Row;
 use super::text::{clean, instant, quoted, tail};
 use super::words::{Word, fault, is_trouble, reason};
-use skew_core::model::{Attempt, AttemptId, End, Excerpt, Exit, Moment, NetworkId, NodeName, Observation, Verdict};
 
 /// Networks shown for one cell that is not a pass, and for one that is.
 const OF_A_CELL: usize = 5;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{CellId, RoleName, VersionId};
+
 use super::advice::{Commits, advice};
 use super::model::{Boundary, CellModel, CheckModel, Finding, Grid};
 use super::words::{Standing, Word, count};
-use skew_core::model::{CellId, RoleName, VersionId};
 
 /// Cells named by one finding.
 const IDS: usize = 10;

@@ -2,6 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{
+    Attempt, AttemptId, AxisPoint, Cell, CheckName, Matrix, Overlay, Party, RoleName, Scope, Subject, Untested,
+    VerdictKind, VersionId,
+};
+
 use super::evidence::{reproduce, shown};
 use super::input::Input;
 use super::model::{CellModel, CheckModel, Grid, Known};
@@ -9,10 +14,6 @@ use super::network::NetworkModel;
 use super::standing::{Row, tally};
 use super::text::clean;
 use super::words::sentence;
-use skew_core::model::{
-    Attempt, AttemptId, AxisPoint, Cell, CheckName, Matrix, Overlay, Party, RoleName, Scope, Subject, Untested,
-    VerdictKind, VersionId,
-};
 
 /// Lays out every cell that is asked.
 pub(super) fn checks(

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
+use skew_core::model::Digest;
 
 use super::change::SweepRef;
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, Tally, Together};
 use super::words::{Standing, Word, count, thousands};
-use skew_core::model::Digest;
 
 const STYLE: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/report.js");

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
+
 use super::standing::Judged;
 use super::standings::Standings;
-use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
 
 /// A sweep, and what is wanted of its report.
 pub struct Input<'a> {

@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use skew_core::model::CellId;
+
 use super::change::{Change, ChangeFinding, Since};
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, State, Together};
 use super::since::Diff;
 use super::text::clean;
 use super::words::{Standing, Word, count, is_trouble};
-use skew_core::model::CellId;
 
 /// The most that a step's summary may have on GitHub, in bytes.
 pub const SUMMARY: usize = 1 << 20;

@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::change::{Change, Since, SweepRef};
-use super::network::NetworkModel;
-
-use super::words::{Standing, Word};
 use skew_core::model::{
     AttemptId, AxisName, CellId, CheckName, CommitId, Counts, Digest, RoleName, SourceName, Strategy, SweepId,
     VersionId,
 };
+
+use super::change::{Change, Since, SweepRef};
+use super::network::NetworkModel;
+use super::words::{Standing, Word};
 
 /// The format that [`Model`] describes; a reader refuses a greater one.
 pub(super) const FORMAT: u32 = 1;

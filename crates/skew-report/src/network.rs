@@ -5,7 +5,6 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
 use skew_core::model::{AxisName, CheckName, NetworkId, NodeName, Outcome, SweepId};
 
 /// A network that ran.

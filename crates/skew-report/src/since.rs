@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use skew_core::model::{CellId, CheckName};
 
 use super::change::{Change, ChangeFinding, ChangeTally, Since, SweepRef};
 use super::findings::blocks;
 use super::model::{CellModel, FORMAT, Model, Was};
 use super::standings::{At, Standings};
 use super::words::{Standing, Word, count, thousands};
-use skew_core::model::{CellId, CheckName};
 
 /// Cells named by one sentence.
 const IDS: usize = 10;

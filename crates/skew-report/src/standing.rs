@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::Tally;
-use super::words::{Standing, Word};
 use skew_core::model::{
     Cell, Matrix, Overlay, Party, Subject, Untested, Verdict, VerdictKind, Verdicts, Version, VersionId,
 };
+
+use super::model::Tally;
+use super::words::{Standing, Word};
 
 /// What a sweep asked, and what is known.
 #[derive(Clone, Copy)]

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use skew_core::model::{CellId, CheckName, SweepRecord};
+
 use super::change::SweepRef;
 use super::model::Model;
 use super::standing::{Judged, rows};
 use super::text::instant;
 use super::words::{Standing, Word};
-use skew_core::model::{CellId, CheckName, SweepRecord};
 
 /// What each cell came to in one sweep: as much as is needed to compare it with another.
 #[derive(Debug, Clone, PartialEq, Eq)]

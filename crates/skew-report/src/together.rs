@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{CellId, RoleKind, Subject, VersionId};
+
 use super::input::Input;
 use super::model::{Pair, Together};
 use super::standing::Row;
 use super::words::{Standing, Word};
-use skew_core::model::{CellId, RoleKind, Subject, VersionId};
 
 /// Cells named for one pair.
 const WORST: usize = 10;

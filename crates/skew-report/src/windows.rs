@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{Party, RoleKind, RoleName, Subject, VerdictKind, VersionId};
+
 use super::input::Input;
 use super::model::{Except, Window, Windows};
 use super::standing::Row;
 use super::words::{Word, count};
-use skew_core::model::{Party, RoleKind, RoleName, Subject, VerdictKind, VersionId};
 
 /// Ranges told for one pair of roles.
 const RANGES: usize = 6;

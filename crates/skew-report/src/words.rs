@@ -4,10 +4,10 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::text::clean;
 use skew_core::model::{Counts, Fault, Outcome, Reason, Untested, Verdict, VerdictKind};
 use skew_core::verdict::{excluded_rate, interval};
+
+use super::text::clean;
 
 /// A verdict's word, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

@@ -9,10 +9,10 @@ use std::ops::Deref;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use skew_core::model::{AxisName, CheckName, NameError, PartName, PortName, RoleName, SourceName};
 
 use super::problem::{Place, Problem, Sink, brief, list, suggest};
 use super::tree::{Entry, Node, Value};
-use skew_core::model::{AxisName, CheckName, NameError, PartName, PortName, RoleName, SourceName};
 
 /// Something that a value can be read as.
 pub(super) trait Decode: Sized {

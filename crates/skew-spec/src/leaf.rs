@@ -5,13 +5,13 @@ use std::path::{Component, Path};
 use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use skew_core::model::Strategy;
 
 use super::backend::BackendKind;
 use super::decode::{Decode, Merge, Word, mismatch, parsed, text, word};
 use super::problem::{Place, Problem, Sink, brief};
 use super::tree::{Node, Value};
 use super::types::{Per, Selector};
-use skew_core::model::Strategy;
 
 /// Declares a newtype with the schema of a string that has a form.
 macro_rules! leaf {

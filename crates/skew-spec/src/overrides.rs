@@ -1,8 +1,9 @@
 //! Values from the command line and the environment, put into the tree before anything is read from it.
 
+use skew_core::model::RegistryUrl;
+
 use super::problem::{Place, Problem, Sink, Text, Texts, brief, suggest};
 use super::tree::{Entry, Node, Value, parse};
-use skew_core::model::RegistryUrl;
 
 /// Values that replace those of the spec's file. Later ones win; variables come before arguments.
 #[derive(Debug, Clone, Default)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use skew_core::model::{AxisName, CheckName, PartName, PortName, RoleName, SourceName, Strategy};
 
 use super::backend::BackendKind;
 use super::decode::{At, Decode, Map, Merge, Need, OneOrMore, mismatch, raw};
@@ -13,7 +14,6 @@ use super::raw_recipe::{RawRecipe, RawRecipePatch};
 use super::template::RawTemplate;
 use super::tree::{Node, Value};
 use super::types::Per;
-use skew_core::model::{AxisName, CheckName, PartName, PortName, RoleName, SourceName, Strategy};
 
 /// A program and its arguments.
 pub(super) type Argv = At<Vec<RawTemplate>>;

@@ -4,9 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use semver::{Version as SemVer, VersionReq};
+use skew_core::model::{SourceName, Version};
 
 use super::types::{Selector, SelectorKind};
-use skew_core::model::{SourceName, Version};
 
 /// Text that is not a selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -11,12 +11,12 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind, UndefinedBehavior};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use skew_core::model::RoleName;
 
 use super::decode::{Decode, Merge, text};
 use super::problem::{Place, Problem, Sink, brief, suggest};
 use super::tree::{Node, Value as Toml};
 use super::types::Template;
-use skew_core::model::RoleName;
 
 /// What `self`, `from`, `to`, `nodes.R[…]` and `peers.R[…]` have.
 const NODE_KEYS: [&str; 10] = ["name", "role", "version", "address", "bind", "ports", "root", "data", "dir", "index"];

@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use super::*;
 use skew_core::model::{CheckName, CommitId, Count, RoleName, Scope, SourceName, Strategy, Version, VersionId};
+
+use super::*;
 
 /// A file system of a few texts.
 fn files(files: &'static [(&'static str, &'static str)]) -> impl Fn(&Path) -> io::Result<String> {

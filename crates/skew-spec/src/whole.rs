@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
+use skew_core::model::{AxisName, CheckName, Count, Digest, DigestBuilder, RoleName, SourceName, Version};
 
 use super::backend::BackendSpec;
 use super::definitions::Definitions;
@@ -15,7 +16,6 @@ use super::resolve::{Resolver, checks, expects, known, roles, settings, sources,
 use super::types::{
     Check, CheckHow, Driver, Expect, KnownPattern, Limits, MatrixSpec, Recipe, RegistrySpec, Role, Source, When,
 };
-use skew_core::model::{AxisName, CheckName, Count, Digest, DigestBuilder, RoleName, SourceName, Version};
 
 /// A whole spec.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
 //! What GitHub Actions says of itself in the environment, and what it is told.
 
-mod api;
+pub(super) mod api;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -12,7 +12,6 @@ use super::runtime::block_on;
 use super::told::Told;
 use api::{Api, PullRequest, Token};
 
-pub(super) use api::GithubError;
 use skew_report::{COMMENT, SUMMARY};
 
 /// Where the API is when nobody says otherwise.

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::RngSeed;
 use skew_core::model::{Strategy, VerdictKind};
+
 use world::{Flaw, Shape, World};
 
 /// Runs a sweep of the world and holds every asked cell against the truth.

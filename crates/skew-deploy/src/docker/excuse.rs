@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use rustix::process::Signal;
+use skew_core::model::NodeName;
 
 use super::inner::Inner;
 use crate::{DeployError, machine};
-use skew_core::model::NodeName;
 
 /// What of the infrastructure explains that a node failed, if anything does. Ports are no reason: every node has its
 /// own network stack, in which there are no strangers.

@@ -14,14 +14,14 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
+use skew_core::model::{Digest, DigestBuilder};
+use skew_host::{done, lock};
 use tokio::sync::{OnceCell, mpsc};
 
 use super::archive::Owner;
 use super::container::DIR;
 use super::engine::{Engine, failed, status, told};
 use crate::{DeployError, ImageRef};
-use skew_core::model::{Digest, DigestBuilder};
-use skew_host::{done, lock};
 
 /// Bytes that are given to Docker at once.
 const CHUNK: usize = 256 << 10;

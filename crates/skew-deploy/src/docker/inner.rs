@@ -11,6 +11,8 @@ use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, KillContainerOptionsBuilder,
     UploadToContainerOptionsBuilder,
 };
+use skew_core::model::{Exit, NodeName};
+use skew_host::{done, lock};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -22,8 +24,6 @@ use super::node::{Node, Running, pump};
 use super::record::{NodeRecord, Owner, Record};
 use super::run::{self, Heard, Said, refused};
 use crate::{Cmd, DeployError, Launch, NodeEvent, Output, Pace};
-use skew_core::model::{Exit, NodeName};
-use skew_host::{done, lock};
 
 /// How long a node's last lines get to arrive after it exited.
 const LAST_LINES: Duration = Duration::from_secs(2);

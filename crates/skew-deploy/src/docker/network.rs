@@ -11,6 +11,8 @@ use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, LogsOptionsBuilder, StatsOptionsBuilder, TopOptionsBuilder,
 };
 use futures_util::StreamExt;
+use skew_core::model::{NodeName, PortName};
+use skew_host::{blocking, remove_tree};
 use tokio::sync::Semaphore;
 
 use super::archive::{Pending, pack, unpack};
@@ -23,8 +25,6 @@ use super::run;
 use crate::log::{Lines, Log};
 use crate::paths::path_components;
 use crate::{Cmd, DeployError, For, Launch, LogFile, Network, Output, Place, Replacement, State, Stream, Usage};
-use skew_core::model::{NodeName, PortName};
-use skew_host::{blocking, remove_tree};
 
 /// What of an archive is no file: headers and the end.
 const HEADERS: usize = 64 << 10;

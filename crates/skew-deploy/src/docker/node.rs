@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use bollard::container::LogOutput;
 use futures_util::StreamExt;
+use skew_core::model::Exit;
+use skew_host::lock;
 use tokio::sync::watch;
 
 use super::archive::Pending;
@@ -12,8 +14,6 @@ use super::run::Said;
 use crate::Stream;
 use crate::log::Lines;
 use crate::sink::Sink;
-use skew_core::model::Exit;
-use skew_host::lock;
 
 /// One node.
 pub(super) struct Node {

@@ -7,12 +7,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::{NodeName, PortName, RoleName, VersionId};
+use skew_host::{Lock, write_atomically};
 
 use super::container::{DATA, DIR};
 use super::images::Facts;
 use crate::{DeployError, ImageRef, Leftover, OpenRequest, Place};
-use skew_core::model::{NodeName, PortName, RoleName, VersionId};
-use skew_host::{Lock, write_atomically};
 
 const RECORD: &str = "network.json";
 

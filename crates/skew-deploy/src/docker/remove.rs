@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
+use skew_host::done;
 
 use super::engine::{Engine, failed, label, labelled};
 use crate::DeployError;
-use skew_host::done;
 
 /// How many things are removed at once.
 const AT_ONCE: usize = 16;

@@ -16,10 +16,10 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use skew_host::blocking;
 
 use super::names::Names;
 use crate::{Capacity, DeployError, ImageRef};
-use skew_host::blocking;
 
 /// Gives the reference by which the cluster pulls an image, and makes sure that it is there: `registry/name@sha256:…`.
 pub type Publish = Arc<dyn Fn(&ImageRef) -> Result<String, Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;

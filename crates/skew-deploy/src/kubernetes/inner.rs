@@ -15,6 +15,8 @@ use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use skew_core::model::{Exit, NodeName};
+use skew_host::lock;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -28,8 +30,6 @@ use super::objects::{CONTAINER, Files, NodeObjects};
 use super::pod::{PodState, TroubleKind, state};
 use super::record::Head;
 use crate::{DeployError, NodeEvent};
-use skew_core::model::{Exit, NodeName};
-use skew_host::lock;
 
 /// How long a node's last lines get to arrive.
 const LAST_LINES: Duration = Duration::from_secs(10);

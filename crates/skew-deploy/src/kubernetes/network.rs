@@ -10,6 +10,8 @@ use futures_util::future::join_all;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{DeleteParams, Patch, PatchParams};
+use skew_core::model::{NodeName, PortName};
+use skew_host::lock;
 use tokio::sync::watch;
 
 use super::agent::{Agent, AgentError, CHUNK, millis, number};
@@ -22,8 +24,6 @@ use super::pod::PodState;
 use crate::dial::connect;
 use crate::paths::path_components;
 use crate::{Cmd, DeployError, For, Launch, LaunchFile, LogFile, Network, Output, Place, Replacement, State, Usage};
-use skew_core::model::{NodeName, PortName};
-use skew_host::lock;
 
 /// How long what the agent does at once may take.
 const QUICK: Duration = Duration::from_secs(10);

@@ -6,13 +6,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use skew_spec::Resources;
 use tokio::sync::watch;
 
 use super::agent::Agent;
 use super::forward::Forward;
 use super::record::NodeRecord;
 use crate::sink::Sink;
-use skew_spec::Resources;
 
 /// One node.
 pub(super) struct Node {

@@ -15,11 +15,11 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use skew_core::model::{NodeName, PortName};
+use skew_spec::Resources;
 
 use super::names::{NODE, Names, RUN};
 use crate::{Launch, LaunchFile};
-use skew_core::model::{NodeName, PortName};
-use skew_spec::Resources;
 
 /// Where a node's volume is mounted: its directory.
 pub(super) const DIR: &str = "/skew";

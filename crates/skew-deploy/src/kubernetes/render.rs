@@ -9,13 +9,13 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ObjectMeta;
 use serde::Serialize;
+use skew_core::model::{NodeName, PortName, VersionId};
+use skew_spec::Resources;
 
 use super::agent::PROGRAM;
 use super::names::{Names, dns};
 use super::objects::{self, Files, NodeObjects};
 use crate::Launch;
-use skew_core::model::{NodeName, PortName, VersionId};
-use skew_spec::Resources;
 
 /// A network to be written down.
 #[derive(Debug, Clone)]

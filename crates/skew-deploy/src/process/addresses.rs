@@ -11,11 +11,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::PortName;
 
 use crate::DeployError;
 use crate::identity::Identity;
 use crate::machine;
-use skew_core::model::PortName;
 
 /// Blocks of 256 addresses: 127.64.0.0 to 127.127.255.0.
 const BLOCKS: u16 = 64 * 256;

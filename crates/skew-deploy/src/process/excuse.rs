@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use rustix::process::Signal;
+use skew_core::model::NodeName;
+use skew_host::lock;
 
 use super::inner::Inner;
 use super::{addresses, proc};
 use crate::{DeployError, machine};
-use skew_core::model::NodeName;
-use skew_host::lock;
 
 /// What of the machine explains that a node failed, if anything does.
 pub(super) fn excuse(inner: &Inner, name: &NodeName) -> Option<DeployError> {

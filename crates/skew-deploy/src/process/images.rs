@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use skew_core::model::{Digest, NodeName};
+use skew_host::lock;
+
 use super::files;
 use super::record::own_dir;
 use crate::identity::Identity;
 use crate::{DeployError, ImageRef};
-use skew_core::model::{Digest, NodeName};
-use skew_host::lock;
 
 /// Unpacks the image of a manifest into a directory that is there and empty.
 pub type Unpack = Arc<dyn Fn(&Digest, &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;

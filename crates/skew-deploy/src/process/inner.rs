@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use skew_core::model::{Exit, NodeName};
+use skew_host::{blocking, lock};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,8 +23,6 @@ use super::record::{Record, own_dir};
 use super::run;
 use crate::identity::Identity;
 use crate::{DeployError, NodeEvent, Place};
-use skew_core::model::{Exit, NodeName};
-use skew_host::{blocking, lock};
 
 /// How long a node's last lines get to arrive after it exited.
 const LAST_LINES: Duration = Duration::from_millis(300);

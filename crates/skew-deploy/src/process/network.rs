@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::Signal;
+use skew_core::model::{NodeName, PortName};
+use skew_host::{blocking, lock};
 use tokio::sync::watch;
 
 use super::excuse::excuse;
@@ -21,8 +23,6 @@ use super::record::node_dir;
 use super::run;
 use crate::identity::Identity;
 use crate::{Cmd, DeployError, For, Launch, LogFile, Network, Output, Place, Replacement, State, Usage};
-use skew_core::model::{NodeName, PortName};
-use skew_host::{blocking, lock};
 
 /// How long a killed process gets until it was waited for.
 const BURIAL: Duration = Duration::from_secs(5);

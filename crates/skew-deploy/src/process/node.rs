@@ -5,13 +5,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use skew_core::model::Exit;
+use skew_spec::Resources;
 use tokio::sync::watch;
 
 use super::group::Group;
 use crate::identity::Identity;
 use crate::sink::Sink;
-use skew_core::model::Exit;
-use skew_spec::Resources;
 
 /// One node.
 pub(super) struct Node {

@@ -7,10 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::{NodeName, PortName, RoleName, VersionId};
 
 use crate::identity::Identity;
 use crate::{Leftover, Place, machine};
-use skew_core::model::{NodeName, PortName, RoleName, VersionId};
 
 /// The file's name in a network's directory.
 const FILE: &str = "network.json";

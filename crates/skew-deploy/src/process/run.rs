@@ -8,12 +8,12 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use skew_spec::Resources;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 use crate::{Cmd, Output};
-use skew_spec::Resources;
 
 /// How long a command's outputs get to end after it did.
 const DRAIN: Duration = Duration::from_millis(500);

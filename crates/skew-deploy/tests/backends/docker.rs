@@ -12,11 +12,11 @@ use bollard::query_parameters::{
 use skew_core::model::Fault;
 use skew_deploy::{Backend, DockerBackend, DockerConfig, ImageRef, ImageSource, NodeEvent, Subnet};
 use skew_image::Layout;
+use skew_testing::needs::lacks_docker;
+use skew_testing::wait::wait;
 
 use super::conformance::{self, cmd, is_exit, is_line, launch, name, request, start, until};
 use super::{fake_node, image};
-use skew_testing::needs::lacks_docker;
-use skew_testing::wait::wait;
 
 const SOCKET: &str = "/var/run/docker.sock";
 

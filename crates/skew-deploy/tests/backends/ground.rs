@@ -13,10 +13,10 @@ use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use skew_core::model::Digest;
 use skew_deploy::{ImageRef, KubernetesBackend, KubernetesConfig, Reach};
+use skew_testing::needs::{Site, site};
 
 use super::conformance::unique;
 use super::oci_image;
-use skew_testing::needs::{Site, site};
 
 /// Fails with the registry's words where it does not have a manifest.
 fn find(registry: &str, repository: &str, manifest: Digest) -> io::Result<()> {

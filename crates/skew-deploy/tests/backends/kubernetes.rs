@@ -14,11 +14,11 @@ use skew_deploy::{
     OpenRequest, Reach,
 };
 use skew_spec::Resources;
+use skew_testing::wait::wait;
 
 use super::conformance::{self, cmd, is_exit, is_line, launch, name, request, start, until};
 use super::ground::{Ground, Space, kubectl, said};
 use super::oci_image;
-use skew_testing::wait::wait;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_conforms() {

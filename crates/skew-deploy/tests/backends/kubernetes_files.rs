@@ -10,11 +10,11 @@ use skew_deploy::{
     Backend, ImageRef, KubernetesBackend, KubernetesConfig, Launch, LaunchFile, RenderNode, RenderRequest, render,
 };
 use skew_spec::Resources;
+use skew_testing::wait::wait;
 
 use super::conformance::{launch, name, request, unique};
 use super::ground::{Ground, Space, kubectl, said};
 use super::oci_image;
-use skew_testing::wait::wait;
 
 #[test]
 fn rendered_objects_are_valid_and_run() {

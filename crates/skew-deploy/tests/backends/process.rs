@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use skew_core::model::Fault;
 use skew_deploy::{Addressing, Backend, DeployError, NodeEvent};
-use tokio::sync::mpsc;
-
 use skew_testing::wait::wait;
+use tokio::sync::mpsc;
 
 use super::conformance::{API, cmd, is_exit, is_line, launch, name, request, start, until};
 use super::fake_node::{backend, image};

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use skew_core::model::Digest;
 use skew_host::http::header::{HeaderMap, LOCATION};
 use skew_host::http::{self, ReadError, Response, Url, innermost};
 
 use super::error::Trouble;
 use crate::oci::MANIFEST;
-use skew_core::model::Digest;
 
 /// The header that tells a manifest's digest.
 const CONTENT_DIGEST: &str = "docker-content-digest";

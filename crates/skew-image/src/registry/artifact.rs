@@ -14,13 +14,13 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use rand::RngExt as _;
 use serde_json::json;
+use skew_core::model::{Digest, RemoteAt};
 use skew_host::http::Method;
 
 use super::client::{Errand, Registry};
 use super::error::{RegistryError, Trouble};
 use crate::oci::{Descriptor, MANIFEST};
 use crate::store::Blobs;
-use skew_core::model::{Digest, RemoteAt};
 
 /// The largest artifact that is fetched, in bytes as it is sent.
 const BYTES: u64 = 8 << 30;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use skew_core::model::{Digest, RemoteAt};
 use skew_host::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use skew_host::http::{
     self, Client, Method, RequestBuilder, Response, RetryPolicy, StatusCode, Url, innermost, redirect, retry_after,
@@ -15,7 +16,6 @@ use super::auth::{Challenge, Credentials, Token};
 use super::error::{RegistryError, Trouble};
 use super::known::Known;
 use crate::oci::DOCUMENT;
-use skew_core::model::{Digest, RemoteAt};
 
 /// Kinds of manifests, and of lists of them, that are understood.
 const ACCEPTED: &str = "application/vnd.oci.image.manifest.v1+json, \

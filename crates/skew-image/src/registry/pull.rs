@@ -4,6 +4,8 @@ use std::io::{self, Read as _, Write as _};
 
 use flate2::read::MultiGzDecoder;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use skew_core::model::{Digest, RemoteAt};
+use skew_host::http::chunk;
 use skew_host::http::{Method, StatusCode};
 
 use super::client::{Errand, Registry};
@@ -11,8 +13,6 @@ use super::error::{RegistryError, Trouble};
 use crate::layout::{Built, Layer, Layout};
 use crate::oci::{DOCUMENT, Descriptor, architecture, foreign_content, os};
 use crate::store::{Blobs, Hashing};
-use skew_core::model::{Digest, RemoteAt};
-use skew_host::http::chunk;
 
 /// Blobs of one image that are fetched at once.
 const AT_ONCE: usize = 4;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use sha2::{Digest as _, Sha256};
+use skew_core::model::{Digest, RemoteAt};
 use skew_host::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use skew_host::http::{Body, Method, RequestBuilder, StatusCode, Url};
 use tokio::io::AsyncReadExt as _;
@@ -17,7 +18,6 @@ use super::client::{Errand, Registry};
 use super::error::{RegistryError, Trouble};
 use crate::Layout;
 use crate::oci::{BUILD_KEY, DOCUMENT, Descriptor};
-use skew_core::model::{Digest, RemoteAt};
 
 /// Blobs of one image that are sent at once.
 const AT_ONCE: usize = 4;

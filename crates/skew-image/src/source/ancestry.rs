@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use super::git::{Git, GitError, LOCAL};
 use skew_core::model::CommitId;
 use skew_host::{Cancel, Guard};
+
+use super::git::{Git, GitError, LOCAL};
 
 /// For each of the marked commits, the marked commits that are its ancestors or itself.
 #[derive(Debug, Default)]

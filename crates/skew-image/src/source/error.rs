@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use super::git::GitError;
 use skew_core::model::SourceName;
 use skew_host::LockError;
+
+use super::git::GitError;
 
 /// One thing that is wrong with a source or a revision.
 #[derive(Debug, thiserror::Error)]

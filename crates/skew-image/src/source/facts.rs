@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
-
 use skew_core::model::CommitId;
 
 /// What some paths are at a commit.

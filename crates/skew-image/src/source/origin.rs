@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use skew_core::model::SourceName;
+
 use super::error::SourceError;
 use super::git::{ASK, Git, GitError, LOCAL, without_credentials};
-use skew_core::model::SourceName;
 
 /// Where a source's repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]

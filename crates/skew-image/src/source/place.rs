@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use skew_core::model::{CommitId, Version, VersionId};
+
 use super::ancestry::Ancestry;
 use super::error::SourceError;
 use super::order::{Item, order};
 use super::wanted::{Draft, Work};
-use skew_core::model::{CommitId, Version, VersionId};
 
 /// Names and orders the versions of one source; with each, whether the matrix has it.
 pub(crate) fn place(work: &Work, several: bool) -> Result<Vec<(Version, bool)>, Vec<SourceError>> {

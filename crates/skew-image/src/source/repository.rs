@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use skew_core::model::{CommitId, Digest, SourceName};
+use skew_host::{Cancel, Lock, remove_tree};
+
 use super::error::SourceError;
 use super::facts::{Facts, Memo, WHOLE};
 use super::git::{FETCH, Git, GitError, without_credentials};
 use super::origin::{Origin, dirty, local_format};
-use skew_core::model::{CommitId, Digest, SourceName};
-use skew_host::{Cancel, Lock, remove_tree};
 
 /// How long another skew may fetch into the same copy before this one gives up.
 const TURN: Duration = Duration::from_secs(3600 + 60);

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use skew_core::model::{CommitId, SourceName, Version, VersionId};
+use skew_host::joined;
+use skew_spec::{EXTERNAL, Source, Spec};
+
 use super::error::{SourceError, SourceErrors};
 use super::place::place;
 use super::repository::Repository;
 use super::revision::Opened;
 use super::tags::Pattern;
 use super::wanted::{Work, candidate, is_unknown, lines_for, list, mention_all, pin_all};
-use skew_core::model::{CommitId, SourceName, Version, VersionId};
-use skew_host::joined;
-use skew_spec::{EXTERNAL, Source, Spec};
 
 /// How revisions are looked for.
 #[derive(Debug, Clone)]

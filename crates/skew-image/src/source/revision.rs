@@ -1,10 +1,11 @@
 //! One revision as written → a commit and the label it goes by.
 
+use skew_core::model::{CommitId, SourceName};
+
 use super::error::SourceError;
 use super::origin::Origin;
 use super::repository::{Refs, Repository, askable};
 use super::tags::Pattern;
-use skew_core::model::{CommitId, SourceName};
 
 /// How good a name is: a commit that was asked for under several goes by the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

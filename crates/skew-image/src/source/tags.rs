@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use semver::{BuildMetadata, Prerelease, Version, VersionReq};
-
 use skew_spec::Per;
 
 /// The patterns that give commits their semver when a source names none.

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use skew_core::model::{CommitId, DigestBuilder};
+use skew_host::{lock, write_for_now};
+
 use super::error::SourceError;
 use super::facts::{Facts, WHOLE, epoch};
 use super::repository::Repository;
-use skew_core::model::{CommitId, DigestBuilder};
-use skew_host::{lock, write_for_now};
 
 impl Repository {
     /// What the paths are at a commit; no paths means the whole checkout.

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use semver::VersionReq;
+use skew_core::model::{CommitId, SourceName};
+use skew_spec::{EXTERNAL, PartVersion, Role, RoleVersion, Source, Spec};
 
 use super::ancestry::Ancestry;
 use super::error::SourceError;
 use super::revision::{Found, Opened, Rank};
 use super::tags::pick;
-use skew_core::model::{CommitId, SourceName};
-use skew_spec::{EXTERNAL, PartVersion, Role, RoleVersion, Source, Spec};
 
 /// A range of commits that is longer than this is a mistake.
 const RANGE: usize = 1000;

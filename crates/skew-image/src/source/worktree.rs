@@ -4,13 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use skew_core::model::{CommitId, Digest, SourceName};
+use skew_host::{BUILD_MARK, Lock, end_marked, remove_tree, write_for_now};
 
 use super::error::SourceError;
 use super::git::{FETCH, Git, PLAIN};
 use super::origin::Origin;
 use super::repository::Repository;
-use skew_core::model::{CommitId, Digest, SourceName};
-use skew_host::{BUILD_MARK, Lock, end_marked, remove_tree, write_for_now};
 
 /// Where git keeps what it knows of a repository's worktrees.
 const WORKTREES: &str = "worktrees";

@@ -1,8 +1,5 @@
 //! Other people's tools read our images: `skopeo` and `umoci`.
 
-use crate::repo;
-use skew_testing::needs::lacks;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +9,9 @@ use skew_host::Cancel;
 use skew_image::source::{Options, resolve};
 use skew_image::{Builder, Input, Layout, Site, checkout};
 use skew_spec::{Recipe, RecipeKind};
+use skew_testing::needs::lacks;
+
+use crate::repo;
 
 fn tool(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();

@@ -1,5 +1,7 @@
 //! Checks and their steps.
 
+use skew_core::model::{CheckName, RoleName, Scope};
+
 use super::resolver::{Resolver, WITHIN, check_names, cycle_text, in_order, is_built_in};
 use super::steps;
 use crate::decode::At;
@@ -7,7 +9,6 @@ use crate::leaf::On;
 use crate::problem::{Place, Problem};
 use crate::raw::RawCheck;
 use crate::types::{Check, CheckHow};
-use skew_core::model::{CheckName, RoleName, Scope};
 
 /// Resolves all checks, prerequisites first.
 pub(crate) fn resolve(resolver: &Resolver<'_>) -> Vec<Check> {

@@ -1,11 +1,12 @@
 //! Expectations: of logs, of exits, of error rates.
 
+use skew_core::model::{CheckName, RoleName};
+
 use super::resolver::{Resolver, check_names, is_built_in};
 use crate::decode::At;
 use crate::problem::{Place, Problem};
 use crate::raw::{RawExpect, RawExpectLog};
 use crate::types::{Expect, ExpectKind};
-use skew_core::model::{CheckName, RoleName};
 
 /// Resolves all expectations.
 pub(crate) fn resolve(resolver: &Resolver<'_>) -> Vec<Expect> {

@@ -1,11 +1,12 @@
 //! Accepted failures: patterns of cells.
 
+use skew_core::model::{CheckName, RoleName, Scope};
+
 use super::resolver::{BUILT_IN, Resolver, check_names};
 use crate::decode::At;
 use crate::problem::{Problem, brief};
 use crate::raw::RawKnown;
 use crate::types::{Check, Expect, KnownPattern, Selector};
-use skew_core::model::{CheckName, RoleName, Scope};
 
 /// Resolves all accepted failures.
 pub(crate) fn resolve(resolver: &Resolver<'_>, checks: &[Check], expects: &[Expect]) -> Vec<KnownPattern> {

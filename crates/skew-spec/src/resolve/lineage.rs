@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use skew_core::model::{PartName, RoleName};
 
 use super::resolver::{Resolver, cycle_text};
 use crate::decode::At;
 use crate::problem::{Place, Problem};
 use crate::raw::RawRole;
 use crate::types::{EXTERNAL, PartVersion, Role, RoleVersion};
-use skew_core::model::{PartName, RoleName};
 
 /// Names that steps and observations use for something else.
 const RESERVED: [&str; 3] = ["from", "to", "via"];

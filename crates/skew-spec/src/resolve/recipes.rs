@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use skew_core::model::RemoteImage;
+
 use super::resolver::Resolver;
 use crate::decode::At;
 use crate::definitions::Active;
@@ -11,7 +13,6 @@ use crate::problem::{Place, brief};
 use crate::raw::RecipeRef;
 use crate::raw_recipe::{RawCommand, RawDockerfile, RawNix, RawPrebuilt, RawRecipe};
 use crate::types::{CommandRecipe, DockerfileRecipe, ImageRecipe, NixRecipe, PrebuiltRecipe, Recipe, RecipeKind};
-use skew_core::model::RemoteImage;
 
 /// How long a build may take when its recipe does not say.
 const BUILD_WITHIN: Duration = Duration::from_secs(30 * 60);

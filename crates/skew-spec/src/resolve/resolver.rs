@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use skew_core::model::CheckName;
 
 use crate::definitions::Definitions;
 use crate::problem::{Place, Problem, Sink};
 use crate::template::Sample;
-use skew_core::model::CheckName;
 
 /// Checks that every system has.
 pub(super) const BUILT_IN: [&str; 4] = ["builds", "starts", "ready", "exit"];

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indexmap::IndexMap;
+use skew_core::model::{CheckName, PartName, PortName, RoleName, SourceName};
 
 use super::resolver::{BUILT_IN, Resolver, WITHIN, check_names};
 use super::{lineage, recipes};
@@ -13,7 +14,6 @@ use crate::problem::{Problem, brief};
 use crate::raw::{Argv, RawConfig, RawPart, RawReady, RawRole};
 use crate::template::{RawTemplate, Scope};
 use crate::types::{ConfigFile, InitStep, Part, PartVersion, Ready, ReadyKind, Resources, Role, Stop, Template};
-use skew_core::model::{CheckName, PartName, PortName, RoleName, SourceName};
 
 /// How long a node gets to stop when its role does not say.
 const GRACE: Duration = Duration::from_secs(10);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use skew_core::model::{AxisName, Bounds, RoleName, Strategy};
+
 use super::resolver::Resolver;
 use crate::backend::{BackendKind, BackendSpec, DockerSpec, KubernetesSpec};
 use crate::decode::At;
@@ -10,7 +12,6 @@ use crate::definitions::normal;
 use crate::leaf::Filled;
 use crate::problem::Place;
 use crate::types::{Driver, Limits, MatrixSpec, RegistrySpec};
-use skew_core::model::{AxisName, Bounds, RoleName, Strategy};
 
 /// How long a driver may take that does not say.
 const DRIVER_WITHIN: Duration = Duration::from_secs(120);

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use skew_core::model::SourceName;
+
 use super::resolver::Resolver;
 use crate::decode::At;
 use crate::leaf::Filled;
 use crate::problem::brief;
 use crate::raw::RawVersions;
 use crate::types::{Source, Versions};
-use skew_core::model::SourceName;
 
 /// Resolves all sources.
 pub(crate) fn resolve(resolver: &Resolver<'_>) -> BTreeMap<SourceName, Source> {

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use skew_core::model::{PortName, RoleName, Scope};
+
 use super::resolver::Resolver;
 use super::roles::status_is_one;
 use crate::decode::At;
@@ -9,7 +11,6 @@ use crate::problem::{Place, Problem, brief};
 use crate::raw::RawStep;
 use crate::template::{RawTemplate, Scope as Names, is_taken};
 use crate::types::{Action, Step, StepNode, Template};
-use skew_core::model::{PortName, RoleName, Scope};
 
 /// Resolves the steps of a check.
 pub(crate) fn resolve(resolver: &Resolver<'_>, raws: &At<Vec<RawStep>>, scope: &Scope) -> Vec<Step> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
+use skew_core::model::{AxisName, Count, RoleName};
 
 use super::resolver::{Resolver, collected, cycle_text, in_order};
 use crate::problem::{Place, Problem};
 use crate::template::{Sample, SampleRole};
-use skew_core::model::{AxisName, Count, RoleName};
 
 /// A network of more nodes than this is a slip of the finger.
 const MOST_NODES: usize = 1000;

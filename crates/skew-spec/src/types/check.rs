@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use skew_core::model::{CheckName, PortName, RoleName, Scope};
 
 use super::{Selector, Template};
-use skew_core::model::{CheckName, PortName, RoleName, Scope};
 
 /// A named thing that must work.
 #[derive(Debug, Clone, Serialize)]

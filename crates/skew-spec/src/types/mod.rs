@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
-
 use skew_core::model::{Bounds, CheckName, Known, RegistryUrl, RoleName, SourceName, Strategy};
 
 pub use check::{Action, Check, CheckHow, Driver, Expect, ExpectKind, Step, StepNode};

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use skew_core::model::{CheckName, PartName, PortName, RoleName, SourceName};
 
 use super::{Recipe, Selector, Template};
-use skew_core::model::{CheckName, PartName, PortName, RoleName, SourceName};
 
 /// A role as it holds at a version.
 #[derive(Debug, Clone, Serialize)]

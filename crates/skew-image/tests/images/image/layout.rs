@@ -1,7 +1,8 @@
 //! The layout that images are kept in.
 
+use skew_testing::wait::wait;
+
 use super::*;
-use crate::common::wait::wait;
 
 #[test]
 fn layouts_find_images_and_notice_damage() {

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 
 use skew_core::model::Overlay;
 use skew_report::{COMMENT, Model, SUMMARY, badge, csv, json, junit, markdown, schema};
+use skew_testing::needs::skipped;
 
 use super::large;
 use crate::report_sample::{HOSTILE, sample};
-use skew_testing::needs::skipped;
 
 /// A program of this machine; where it is missing that is said, and in CI an error.
 fn tool(test: &str, name: &str) -> Option<PathBuf> {
