@@ -9,7 +9,7 @@ start_services() {
     if ! docker info >/dev/null 2>&1; then
         dockerd >"$scratch/dockerd.log" 2>&1 &
         dockerd_pid=$!
-        wait_for 60 'Docker' docker info
+        wait_for 60 'Docker' docker info || return
     fi
     docker version --format 'Docker Engine {{.Server.Version}}'
     mkdir -p "$scratch/registry"
@@ -21,9 +21,9 @@ http: { addr: "127.0.0.1:$port" }
 EOF
     docker-registry serve "$scratch/registry.yml" >"$scratch/registry.log" 2>&1 &
     registry_pid=$!
-    wait_for 30 'the registry' curl --silent --fail --output /dev/null "http://127.0.0.1:$port/v2/"
+    wait_for 30 'the registry' curl --silent --fail --output /dev/null "http://127.0.0.1:$port/v2/" || return
     cluster=$scratch/cluster
-    tests/kubernetes/cluster start "$cluster" --registry "127.0.0.1:$port"
+    tests/kubernetes/cluster start "$cluster" --registry "127.0.0.1:$port" || return
     export SKEW_TEST_REGISTRY=127.0.0.1:$port SKEW_TEST_KUBECONFIG=$cluster/skew.kubeconfig
 }
 

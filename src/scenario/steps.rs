@@ -142,10 +142,14 @@ impl Scene<'_> {
                 self.run_step(node, argv, stdout, matches, left).await
             }
             Action::Http { method, port, path, body, status, json } => {
-                let at = self.network.endpoint(node, port, For::Skew).await?;
                 let path = self.renderer.text(path, context)?;
                 let body = self.optional(body.as_ref(), context)?;
                 let what = format!("{method} {path}");
+                let begun = tokio::time::Instant::now();
+                let Ok(at) = tokio::time::timeout(left, self.network.endpoint(node, port, For::Skew)).await else {
+                    return Ok(Tried::NotYet(format!("{what}: no address of {node} accepts connections")));
+                };
+                let (at, left) = (at?, left.saturating_sub(begun.elapsed()));
                 let answer = match http::request(method, at, &path, body, left).await {
                     Ok(answer) => answer,
                     Err(why) => return Ok(Tried::NotYet(format!("{what}: {why}"))),

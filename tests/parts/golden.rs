@@ -4,12 +4,13 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `journal.jsonl` | the journal of a real sweep of the system in `tests/common/tiny.rs` |
+//! | `skew.toml`, `probe` | the spec of a small system, and a program of it |
+//! | `journal.jsonl` | the journal of a real sweep of that system |
 //! | `results.json` | what `skew report` made of it |
 //! | `sample.json` | the report's model with every verdict in it, from `crates/skew-report/tests/sample` |
 //! | `entries.jsonl` | journal entries that hold every variant of what is recorded |
 //! | `question.json` | a matrix with every variant, as sweeps keep it |
-//! | `digests.txt` | the digests that evidence is bound to, of the specs in this repository; and ids of cells |
+//! | `digests.txt` | the digests that evidence is bound to, of what is in `specs/`; and ids of cells |
 //!
 //! A change after which one of them differs makes the recorded evidence of every user worthless without a word. Where
 //! that is wanted, an epoch is raised (`EVIDENCE_EPOCH`), and new golden files stand beside these. `SKEW_GOLDEN=write`
@@ -27,9 +28,9 @@ use skew_core::model::{
     NodeName, Observation, Outcome, Party, Question, Reason, RoleAxis, RoleKind, RoleName, Scope, Seat, SourceName,
     Strategy, SweepId, SweepRecord, Unbuilt, Version, VersionId,
 };
-use skew_spec::{Overrides, Spec, load};
+use skew_spec::{Overrides, Spec};
 
-use crate::common::tiny::Tiny;
+use crate::common::Place;
 use crate::report_sample;
 
 fn path(name: &str) -> PathBuf {
@@ -57,11 +58,44 @@ fn assert_golden(name: &str, found: &str) {
     assert_eq!(golden.lines().count(), found.lines().count(), "{name} has another number of lines now");
 }
 
-/// The system of the golden journal, as it was then.
-fn tiny() -> Tiny {
-    let tiny = Tiny::driven(&[("v1.0.0", ""), ("v1.1.0", ""), ("v2.0.0", "v1.0.0"), ("v2.1.0", "no-build")]);
-    tiny.edit("[topology]", "[[expect]]\nlog = { role = \"node\", never = \"panicked\" }\n\n[topology]");
-    tiny
+/// The system of the golden journal: what is edited elsewhere for other tests does not change it.
+fn system() -> Place {
+    let place = Place::new();
+    place.write("skew.toml", &std::fs::read_to_string(path("skew.toml")).unwrap());
+    place.git(".", &["init", "-q", "repo"]);
+    commit(&place, "begin", &[("README", "tiny\n")]);
+    let probe = std::fs::read_to_string(path("probe")).unwrap();
+    for (label, cases) in [
+        ("v1.0.0", ""),
+        ("v1.1.0", ""),
+        ("v2.0.0", "  v1.0.0) echo \"v2.0.0 cannot talk to $1\"; exit 1;;\n"),
+        ("v2.1.0", "  no-build) echo \"v2.1.0 cannot talk to $1\"; exit 1;;\n"),
+    ] {
+        let build = match label {
+            "v2.1.0" => "echo 'no rule to make tiny' >&2; exit 2\n",
+            _ => "cp node talk $OUT/\n",
+        };
+        let node = format!("echo {label}\necho up\nexec sleep 600\n");
+        let talk = format!("# {label}\ncase $1 in\n{cases}  *) exit 0;;\nesac\n");
+        commit(&place, label, &[("probe", &probe), ("build", build), ("node", &node), ("talk", &talk)]);
+        place.git("repo", &["tag", label]);
+    }
+    place
+}
+
+fn commit(place: &Place, message: &str, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        place.write(&format!("repo/{name}"), text);
+    }
+    place.git("repo", &["add", "."]);
+    place.git("repo", &["commit", "-qm", message]);
+}
+
+/// Entries of the journal of one kind.
+fn entries_of(place: &Place, kind: &str) -> Vec<Value> {
+    let lines: Vec<Value> =
+        place.read(".skew/journal.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines.iter().filter_map(|line| line["entry"].get(kind).cloned()).collect()
 }
 
 /// A report's data without the time at which it was written, and which skew wrote it.
@@ -74,34 +108,24 @@ fn settled(json: &str) -> String {
     serde_json::to_string_pretty(&results).unwrap() + "\n"
 }
 
-fn results_of_golden_journal(tiny: &Tiny) -> String {
-    tiny.skew(&["report"]).expect(0);
-    settled(&tiny.place.read("reports/tiny/results.json"))
-}
-
 #[test]
 fn a_recorded_sweep_is_still_evidence() {
-    let tiny = tiny();
-    if !path("journal.jsonl").exists() {
-        tiny.skew(&["sweep", "--seed", "1", "--quiet"]).expect(1);
-        golden("journal.jsonl", &tiny.place.read(".skew/journal.jsonl"));
-    }
-    let journal = golden("journal.jsonl", "");
-    std::fs::remove_dir_all(tiny.place.join(".skew")).ok();
-    tiny.place.write(".skew/journal.jsonl", &journal);
-    let before = tiny.journal("attempt");
-    assert!(before.len() >= 3, "the golden journal holds {} attempts", before.len());
-
-    assert_golden("results.json", &results_of_golden_journal(&tiny));
-
-    // Another platform is another question; its digests are held by `digests.txt`.
-    if std::env::consts::ARCH != "x86_64" {
+    // The journal is of this platform. Another one is another question; `digests.txt` is for all.
+    if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
         return;
     }
+    let place = system();
+    place.write(".skew/journal.jsonl", &std::fs::read_to_string(path("journal.jsonl")).unwrap());
+    let before = entries_of(&place, "attempt");
+    assert!(before.len() >= 3, "the golden journal holds {} attempts", before.len());
+
+    place.skew(&["report"]).expect(0);
+    assert_golden("results.json", &settled(&place.read("reports/tiny/results.json")));
+
     // Every image is built again, to the same contents; no network is run again.
-    let builds = tiny.journal("build").len();
-    tiny.skew(&["sweep", "--seed", "1", "--quiet"]).expect(1);
-    let after = tiny.journal("attempt");
+    let builds = entries_of(&place, "build").len();
+    place.skew(&["sweep", "--seed", "1", "--quiet"]).expect(1);
+    let after = entries_of(&place, "attempt");
     assert_eq!(after[..before.len()], before[..]);
     let again: Vec<&Value> = after[before.len()..].iter().map(|attempt| &attempt["network"]).collect();
     assert!(again.is_empty(), "evidence was gathered again: {again:#?}");
@@ -111,7 +135,7 @@ fn a_recorded_sweep_is_still_evidence() {
         let built = builds.iter().filter(|build| build["result"]["kind"] == "built");
         built.map(|build| (name(build), build["result"].clone())).collect()
     };
-    let all = tiny.journal("build");
+    let all = entries_of(&place, "build");
     assert_eq!(built(&all[builds..]), built(&all[..builds]));
     assert!(!built(&all[builds..]).is_empty());
 }
@@ -142,18 +166,8 @@ fn every_kind_of_entry_reads_alike() {
 #[test]
 fn digests_are_those_of_then() {
     let mut found = String::new();
-    let files = [
-        "crates/skew-spec/tests/spec_valid/matrix/full.toml",
-        "matrix/ledger.toml",
-        "matrix/redis.toml",
-        "matrix/skew.toml",
-    ];
-    for file in files {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        let spec = match file {
-            "crates/skew-spec/tests/spec_valid/matrix/full.toml" => full(&path),
-            _ => load(&path, &Overrides::default()).unwrap_or_else(|errors| panic!("{}", errors.render(false, 100))),
-        };
+    for file in ["full.toml", "ledger.toml", "redis.toml", "skew.toml"] {
+        let spec = spec(&path("specs/matrix").join(file));
         add_digests(&mut found, file, &spec);
     }
     for cell in CELLS {
@@ -171,19 +185,19 @@ const CELLS: &[&str] = &[
     "pay: node@redis/7.0 -> notary@valkey/8.1 [database=h2, tls=on]",
 ];
 
-/// The spec that uses every key; the files it names are not all in the repository.
-fn full(path: &Path) -> Spec {
-    let text = std::fs::read_to_string(path).unwrap();
+/// A spec. Of the files that one names, those that are not there say what they said then.
+fn spec(path: &Path) -> Spec {
     let read = |wanted: &Path| -> std::io::Result<String> {
         match wanted.file_name().and_then(|name| name.to_str()) {
-            Some("server.toml") => std::fs::read_to_string(path.ancestors().nth(2).unwrap().join("images/server.toml")),
             Some("server.conf") => Ok("bind {{ self.bind }}\nname {{ self.name }}\n".to_owned()),
             Some("releases.txt") => Ok("# what is out there\nv0.9.0\nv0.9.1 # the last one\n\n".to_owned()),
-            _ => Ok(String::new()),
+            Some(name) if name.ends_with(".patch") => Ok(String::new()),
+            _ => std::fs::read_to_string(wanted),
         }
     };
-    skew_spec::parse(&text, Path::new("matrix/full.toml"), &Overrides::default(), &read)
-        .unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)))
+    let text = std::fs::read_to_string(path).unwrap();
+    let spec = skew_spec::parse(&text, path, &Overrides::default(), &read);
+    spec.unwrap_or_else(|errors| panic!("{}", errors.render(false, 100)))
 }
 
 fn add_digests(found: &mut String, file: &str, spec: &Spec) {

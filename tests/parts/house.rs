@@ -23,8 +23,8 @@ const EDGES: &[(&str, &[&str])] = &[
 /// What nothing below a pure crate may be: I/O, clusters, engines, stores, renderers.
 const IMPURE: &[&str] = &["askama", "bollard", "hyper", "kube", "reqwest", "rustix", "sled", "tempfile", "tokio"];
 
-/// The crates that only compute, and what of the above they may have.
-const PURE: &[(&str, &[&str])] = &[("skew-core", &[]), ("skew-report", &["askama"])];
+/// The crates that only compute, and what of the above they may have: colours of tables come with a terminal's library.
+const PURE: &[(&str, &[&str])] = &[("skew-core", &[]), ("skew-report", &["askama", "rustix"])];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -89,13 +89,17 @@ fn a_circle_is_found() {
         ("c/mod.rs", "pub mod inner;"),
         ("c/inner.rs", "use crate::{A as Other}; pub struct C(Other);"),
         ("d.rs", "use crate::a; #[cfg(test)] mod tests { use crate::b; }"),
+        ("e.rs", "use crate::f; fn g() { f::h() }"),
+        ("f/mod.rs", "mod deep; pub use deep::h;"),
+        ("f/deep.rs", "pub fn h() { println!(\"{} crate::d\", crate::e::X) }"),
     ] {
         let path = dir.path().join(file);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    assert_eq!(House::read(dir.path()).circles(), ["a -> b -> c::inner -> a"]);
+    assert_eq!(House::read(dir.path()).circles(), ["a -> b -> c::inner -> a", "e -> f::deep -> e"]);
     fs::write(dir.path().join("b.rs"), "pub fn g() {}").unwrap();
+    fs::write(dir.path().join("e.rs"), "pub const X: u8 = 0;").unwrap();
     assert_eq!(House::read(dir.path()).circles(), Vec::<String>::new());
 }
 
@@ -156,10 +160,12 @@ impl House {
             }
             first => {
                 base.push(first.to_owned());
-                if !self.0.contains_key(&base) {
-                    return None;
-                }
                 rest = &path[1..];
+                if !self.0.contains_key(&base) {
+                    // A module that was imported under this name, not a crate that has it.
+                    let to = self.0.get(from)?.imported.get(first).filter(|to| to[0] != *first)?;
+                    base = self.absolute(from, to)?;
+                }
             }
         }
         Some(base.into_iter().chain(rest.iter().cloned()).collect())
@@ -289,6 +295,16 @@ impl<'ast> Visit<'ast> for Contents {
                 self.imported.insert(name, path);
             }
         }
+    }
+
+    // What a macro is given is text to it: paths are looked for between strings.
+    fn visit_macro(&mut self, invoked: &'ast syn::Macro) {
+        let text = invoked.tokens.to_string();
+        let text = regex::Regex::new(r#""(?:[^"\\]|\\.)*""#).unwrap().replace_all(&text, "");
+        for path in regex::Regex::new(r"\w+(?: ?:: ?\w+)+").unwrap().find_iter(&text) {
+            self.used.insert(path.as_str().split("::").map(|name| name.trim().to_owned()).collect());
+        }
+        visit::visit_macro(self, invoked);
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

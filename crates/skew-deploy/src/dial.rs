@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use skew_core::model::PortName;
 use tokio::net::TcpStream;
 
-/// How long one address is tried alone: who is silent does not keep the next one waiting.
+/// How long one address is tried alone at most: who is silent does not keep the next one waiting.
 const HEAD_START: Duration = Duration::from_millis(250);
 
 /// What came of each address when none worked.
@@ -26,6 +26,9 @@ pub(crate) async fn first<A: Copy>(
 ) -> Result<A, Each<A>> {
     let mut errors: Vec<Option<io::Error>> = all.iter().map(|_| None).collect();
     let attempt = &attempt;
+    // The last one is tried in time, too.
+    let parts = u32::try_from(all.len()).unwrap_or(u32::MAX).saturating_add(1);
+    let head_start = HEAD_START.min(within / parts);
     let found = async {
         let mut tries = FuturesUnordered::new();
         let mut waiting = all.iter().copied().enumerate();
@@ -39,7 +42,7 @@ pub(crate) async fn first<A: Copy>(
                     Ok(()) => return Some(all[n]),
                     Err(error) => errors[n] = Some(error),
                 },
-                () = tokio::time::sleep(HEAD_START), if waiting.len() > 0 => {}
+                () = tokio::time::sleep(head_start), if waiting.len() > 0 => {}
                 else => return None,
             }
         }
@@ -100,6 +103,8 @@ mod tests {
     #[tokio::test]
     async fn what_came_of_each_is_told() {
         assert_eq!(tried("", PATIENCE).await, Err(Vec::new()));
+        let many = "-".repeat(40) + "y";
+        assert_eq!(tried(&many, HEAD_START * 4).await, Ok(40), "the last of many is tried in time");
         let (refused, silent) = ("connection refused", "neither accepts nor refuses");
         assert_eq!(tried("nn", PATIENCE).await, Err(vec![format!("0: {refused}"), format!("1: {refused}")]));
         let told = tried("-n", HEAD_START * 4).await;

@@ -75,10 +75,13 @@ impl RetryPolicy {
     }
 }
 
-/// What every client of skew's begins with: the one TLS provider, and skew's name.
+/// How skew names itself to the servers of others.
+pub const USER_AGENT: &str = concat!("skew/", env!("CARGO_PKG_VERSION"));
+
+/// What every client of skew's begins with: the one TLS provider.
 pub fn client() -> ClientBuilder {
     choose_tls();
-    Client::builder().user_agent(concat!("skew/", env!("CARGO_PKG_VERSION")))
+    Client::builder()
 }
 
 /// Why an answer could not be read to its end.
@@ -146,7 +149,7 @@ pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     date.duration_since(SystemTime::now()).ok()
 }
 
-/// The innermost cause of an error says most: "connection refused". The address, which may hold secrets, is not in it.
+/// The innermost cause of an error says most: "connection refused".
 pub fn innermost(error: &dyn StdError) -> String {
     let mut last = error;
     while let Some(below) = last.source() {

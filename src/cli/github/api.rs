@@ -190,7 +190,11 @@ impl Api {
             (ACCEPT, HeaderValue::from_static("application/vnd.github+json")),
             (HeaderName::from_static("x-github-api-version"), HeaderValue::from_static("2022-11-28")),
         ]);
-        let mut http = http::client().default_headers(headers).redirect(redirect::Policy::none()).timeout(TIMEOUT);
+        let mut http = http::client()
+            .user_agent(http::USER_AGENT)
+            .default_headers(headers)
+            .redirect(redirect::Policy::none())
+            .timeout(TIMEOUT);
         if here {
             http = http.no_proxy();
         }

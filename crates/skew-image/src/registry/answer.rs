@@ -52,7 +52,7 @@ impl From<ReadError> for Trouble {
 
 /// A connection that could not be made, or broke. The address is left out: it may hold signatures.
 pub(super) fn unreachable(error: http::Error) -> Trouble {
-    Trouble::Unreachable(innermost(&error))
+    Trouble::Unreachable(innermost(&error.without_url()))
 }
 
 /// The digest that an answer says its manifest has.

@@ -107,6 +107,7 @@ impl Registry {
             if attempt.previous().len() > REDIRECTS || downgraded { attempt.stop() } else { attempt.follow() }
         });
         let mut http = http::client()
+            .user_agent(http::USER_AGENT)
             .redirect(redirects)
             .connect_timeout(access.patience.answer)
             .pool_idle_timeout(Duration::from_secs(30));

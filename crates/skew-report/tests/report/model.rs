@@ -172,7 +172,7 @@ fn the_golden_page_is_the_current_output() {
     }
     assert!(
         page == now || std::env::var_os("SKEW_BLESS").is_some(),
-        "{} is stale; `SKEW_BLESS=1 cargo test --test parts golden` writes it",
+        "{} is stale; `SKEW_BLESS=1 cargo test --test report golden_page` writes it",
         file.display()
     );
 }
