@@ -50,7 +50,7 @@ fn wrong_specs_are_explained() {
         };
         assert!(errors.iter().all(|error| !error.message().is_empty() && error.location().1 > 0), "{name}");
         let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path("../spec_errors");
+        settings.set_snapshot_path("spec_errors");
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.bind(|| insta::assert_snapshot!(name, errors.render(false, 110)));
