@@ -189,10 +189,10 @@ impl Git {
         Ok((status == 0).then_some(stdout))
     }
 
-    /// Runs it like [`Git::run`] and takes its answer as text.
+    /// Runs the subcommand with these arguments, and takes its answer as text.
     ///
     /// # Errors
-    /// As [`Git::run`], and when the answer is not UTF-8.
+    /// When git is missing, is killed at its deadline, ends with another status than 0, or answers what is not UTF-8.
     pub fn text<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Result<String, GitError> {
         let command = self.name.clone();
         String::from_utf8(self.run(arguments)?).map_err(|_| GitError::Answer { command })
