@@ -149,6 +149,11 @@ mod tests {
             }
             end_marked(BUILD_MARK, dir.path());
             assert_eq!(look(&mark, &mut HashSet::new()).marked, [], "{script}");
+            let patience = Instant::now() + Duration::from_secs(60);
+            while !reader.is_finished() {
+                assert!(Instant::now() < patience, "{script}: a process was missed, and lives");
+                std::thread::sleep(PAUSE);
+            }
             reader.join().expect("joins").expect("is read");
         }
     }
