@@ -1,6 +1,8 @@
 //! Processes that outlived the skew that started them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -12,12 +14,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long between two looks: long enough for a process that only starts another to get to it.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// For how long a process may still be starting its program, in seconds.
-const YOUNG: u64 = 2;
+/// How long a process may take from the end of one program to the start of the next. One that shows neither arguments nor
+/// environment for longer has none.
+const STARTING: Duration = Duration::from_secs(1);
 
-/// How many looks in a row must find nothing while other processes come and go. On a busy machine they always do, and
-/// for a process to be missed it must end in each of these looks and leave the next one just behind it.
-const LOOKS: u32 = 3;
+/// How many looks in a row must find nothing and miss nothing. One would do if all processes were listed at one instant.
+const LOOKS: u32 = 2;
 
 /// The variable that every process of a build carries, whatever group or session it moved to: the build's directory.
 pub const BUILD_MARK: &str = "SKEW_BUILD";
@@ -27,88 +29,141 @@ pub const BUILD_MARK: &str = "SKEW_BUILD";
 ///
 /// Where there is no `/proc` nothing is found: there a process group is all that can be ended.
 pub fn end_marked(variable: &str, dir: &Path) {
-    let mut mark = format!("{variable}=").into_bytes();
-    mark.extend_from_slice(dir.as_os_str().as_encoded_bytes());
-    let deadline = Instant::now() + PATIENCE;
-    let mut bare = HashSet::new();
-    let mut nothing = 0;
+    let begun = Instant::now();
+    let mut search = Search::new(variable, dir);
+    let mut quiet = 0;
     loop {
-        let seen = look(&mark, &mut bare);
-        nothing = if seen.marked.is_empty() { nothing + 1 } else { 0 };
+        let seen = search.look();
         for pid in &seen.marked {
             // Gone already is fine.
             let _ = kill_process(*pid, Signal::KILL);
         }
-        let is_sure = !seen.starting && (!seen.ended || nothing >= LOOKS);
-        if (nothing > 0 && is_sure) || Instant::now() >= deadline {
+        let is_unsure = seen.ended || (seen.starting && begun.elapsed() < STARTING);
+        quiet = if seen.marked.is_empty() && !is_unsure { quiet + 1 } else { 0 };
+        if quiet == LOOKS || begun.elapsed() >= PATIENCE {
             return;
         }
         std::thread::sleep(PAUSE);
     }
 }
 
-/// What one look at all processes found.
-struct Seen {
-    marked: Vec<Pid>,
-    /// Whether a process showed no environment, as everybody does for a moment who starts a program.
-    starting: bool,
-    /// Whether a process ended after it was listed: it may have left a child that was not there to be listed.
-    ended: bool,
+/// Searches for processes that carry a mark.
+struct Search {
+    /// `NAME=directory`, as it stands in an environment.
+    mark: Vec<u8>,
+    /// Processes without the mark: their ids, and when they began. A mark is inherited: they never get it, and nor do their
+    /// children.
+    others: HashMap<i32, u64>,
 }
 
-/// Looks at all processes. `bare` are those that showed no environment before.
-fn look(mark: &[u8], bare: &mut HashSet<i32>) -> Seen {
-    let mut seen = Seen { marked: Vec::new(), starting: false, ended: false };
-    let Ok(entries) = std::fs::read_dir("/proc") else {
-        return seen;
-    };
-    for entry in entries.filter_map(Result::ok) {
-        let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        let Some(pid) = pid.filter(|pid| *pid != std::process::id().cast_signed()) else {
-            continue;
+/// What one look at all processes found.
+#[derive(Default)]
+struct Seen {
+    marked: Vec<Pid>,
+    /// Whether a process ended after it was listed and before it was known: it may have left a child that was not there to
+    /// be listed.
+    ended: bool,
+    /// Whether a process was between two programs, and showed the environment of neither.
+    starting: bool,
+}
+
+/// What the environment of a process says.
+enum Kind {
+    Marked,
+    Other,
+    Starting,
+    Ended,
+    /// It is somebody else's.
+    Hidden,
+}
+
+impl Search {
+    fn new(variable: &str, dir: &Path) -> Self {
+        let mark = [variable.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes()].concat();
+        Self { mark, others: HashMap::new() }
+    }
+
+    fn look(&mut self) -> Seen {
+        let mut seen = Seen::default();
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return seen;
         };
-        let environment = match std::fs::read(entry.path().join("environ")) {
-            Ok(environment) => environment,
-            // What belongs to somebody else is none of ours.
-            Err(error) => {
-                seen.ended |= error.kind() != std::io::ErrorKind::PermissionDenied;
+        let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let ids = ids.filter(|id: &i32| *id != std::process::id().cast_signed());
+        // The new ones first, as they may end soon.
+        let (known, new): (Vec<i32>, Vec<i32>) = ids.partition(|id| self.others.contains_key(id));
+        let before = std::mem::take(&mut self.others);
+        for id in new.into_iter().chain(known) {
+            let process = Path::new("/proc").join(id.to_string());
+            let Some(stat) = Stat::read(&process) else {
+                seen.ended |= !before.contains_key(&id);
                 continue;
+            };
+            let kind = match before.get(&id) == Some(&stat.begun) {
+                true => Kind::Other,
+                false => self.kind(&process, &stat),
+            };
+            match kind {
+                Kind::Marked => seen.marked.extend(Pid::from_raw(id)),
+                Kind::Starting => seen.starting = true,
+                Kind::Hidden => {}
+                Kind::Ended | Kind::Other => {
+                    seen.ended |= matches!(kind, Kind::Ended);
+                    // The dead stay in the list until their parents have waited for them, and start nothing more.
+                    self.others.insert(id, stat.begun);
+                }
             }
+        }
+        seen
+    }
+
+    fn kind(&self, process: &Path, stat: &Stat) -> Kind {
+        let environment = match fs::read(process.join("environ")) {
+            Ok(environment) if environment.is_empty() && stat.is_kernel => return Kind::Other,
+            Ok(environment) if environment.is_empty() && stat.is_dead => return Kind::Ended,
+            Ok(environment) if environment.is_empty() => match fs::read(process.join("cmdline")) {
+                // While a program is started its arguments are set together with its environment.
+                Ok(arguments) if arguments.is_empty() => return Kind::Starting,
+                Ok(_) => fs::read(process.join("environ")),
+                Err(error) => Err(error),
+            },
+            read => read,
         };
-        if environment.is_empty() {
-            let process = Process::read(&entry.path());
-            // Kernel threads and the dead run no file.
-            if std::fs::read_link(entry.path().join("exe")).is_ok() {
-                seen.starting |= bare.insert(pid) || process.is_young;
-            } else {
-                seen.ended |= process.is_dead && process.is_young;
-            }
-        } else if environment.split(|byte| *byte == 0).any(|entry| names(entry, mark)) {
-            seen.marked.extend(Pid::from_raw(pid));
+        match environment {
+            Ok(environment) => match environment.split(|byte| *byte == 0).any(|entry| names(entry, &self.mark)) {
+                true => Kind::Marked,
+                false => Kind::Other,
+            },
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Kind::Hidden,
+            Err(_) => Kind::Ended,
         }
     }
-    seen
 }
 
 /// What the kernel says of a process.
-struct Process {
-    /// Whether it began within the last seconds: on a busy machine it may take long to start a program.
-    is_young: bool,
+struct Stat {
+    /// When it began, in clock ticks since boot: an id alone is given again.
+    begun: u64,
     /// Whether it ended and only its parent has not heard of it yet.
     is_dead: bool,
+    /// Whether it is a thread of the kernel.
+    is_kernel: bool,
 }
 
-impl Process {
-    fn read(dir: &Path) -> Self {
-        let stat = std::fs::read_to_string(dir.join("stat")).unwrap_or_default();
-        // The name may hold anything. After it comes the third field, the state; the 22nd is when it began.
-        let mut fields = stat.rsplit_once(')').map_or("", |(_, after)| after).split_whitespace();
-        let is_dead = matches!(fields.next(), None | Some("Z" | "X"));
-        let begun = fields.nth(18).and_then(|ticks| ticks.parse::<u64>().ok());
-        let uptime = u64::try_from(rustix::system::sysinfo().uptime).unwrap_or(0);
-        let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
-        let is_young = begun.is_none_or(|begun| uptime.saturating_sub(begun / ticks_per_second) <= YOUNG);
-        Self { is_young, is_dead }
+impl Stat {
+    /// Nothing when the process is gone.
+    fn read(process: &Path) -> Option<Self> {
+        /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
+        const KERNEL_THREAD: u64 = 0x0020_0000;
+        let stat = fs::read(process.join("stat")).ok()?;
+        let stat = String::from_utf8_lossy(&stat);
+        // The name may hold anything. After it comes the third field, the state; see proc_pid_stat(5).
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        Some(Self {
+            begun: fields.get(22 - 3)?.parse().ok()?,
+            is_dead: matches!(*fields.first()?, "Z" | "X"),
+            is_kernel: fields.get(9 - 3)?.parse::<u64>().ok()? & KERNEL_THREAD != 0,
+        })
     }
 }
 
@@ -125,36 +180,46 @@ mod tests {
     #[test]
     fn a_process_that_left_its_group_is_found() {
         // Each of these ends right after it started the next, which may be what a look misses.
-        for script in [
-            "setsid sleep 600 & echo $!",
-            "setsid sh -c 'setsid sleep 600 &' & echo $!",
-            "setsid sh -c 'setsid sh -c \"setsid sleep 600 &\" &' & echo $!",
-        ]
-        .repeat(4)
-        {
+        let chain = "if [ $0 -gt 0 ]; then setsid sh -c \"$CHAIN\" $(($0 - 1)) & else exec setsid sleep 600; fi";
+        for links in [0, 1, 2, 30].repeat(4) {
             let dir = tempfile::tempdir().expect("a directory");
             let child = Command::new("sh")
-                .args(["-c", script])
+                .args(["-c", chain, &links.to_string()])
+                .env("CHAIN", chain)
                 .env(BUILD_MARK, dir.path().join("below"))
                 .stdout(Stdio::piped())
                 .spawn()
                 .expect("starts");
-            // The shell ends while sleep holds its output open: only killing sleep ends this read.
+            // The shells end while sleep holds their output open: only killing sleep ends this read.
             let reader = std::thread::spawn(move || child.wait_with_output());
             let patience = Instant::now() + Duration::from_secs(60);
-            let mark = [format!("{BUILD_MARK}=").as_bytes(), dir.path().as_os_str().as_encoded_bytes()].concat();
-            while look(&mark, &mut HashSet::new()).marked.is_empty() {
-                assert!(Instant::now() < patience, "{script}: it never started");
+            let is_found = || !Search::new(BUILD_MARK, dir.path()).look().marked.is_empty();
+            while !is_found() {
+                assert!(Instant::now() < patience, "{links} links: it never started");
                 std::thread::yield_now();
             }
             end_marked(BUILD_MARK, dir.path());
-            assert_eq!(look(&mark, &mut HashSet::new()).marked, [], "{script}");
             let patience = Instant::now() + Duration::from_secs(60);
             while !reader.is_finished() {
-                assert!(Instant::now() < patience, "{script}: a process was missed, and lives");
+                assert!(Instant::now() < patience, "{links} links: a process was missed, and lives");
                 std::thread::sleep(PAUSE);
             }
             reader.join().expect("joins").expect("is read");
+        }
+    }
+
+    #[test]
+    fn a_process_without_the_mark_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        // The one has no environment at all, and the other the mark of a neighbour.
+        let mut bare = Command::new("sleep").arg("600").env_clear().spawn().expect("starts");
+        let neighbour = dir.path().with_extension("b");
+        let mut other = Command::new("sleep").arg("600").env(BUILD_MARK, neighbour).spawn().expect("starts");
+        end_marked(BUILD_MARK, dir.path());
+        for child in [&mut bare, &mut other] {
+            assert!(child.try_wait().expect("is there").is_none());
+            child.kill().expect("ends");
+            child.wait().expect("ends");
         }
     }
 
