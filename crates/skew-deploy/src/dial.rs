@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use skew_core::model::PortName;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 /// How long one address is tried alone at most: who is silent does not keep the next one waiting.
 const HEAD_START: Duration = Duration::from_millis(250);
@@ -32,7 +33,10 @@ pub(crate) async fn first<A: Copy>(
     let found = async {
         let mut tries = FuturesUnordered::new();
         let mut waiting = all.iter().copied().enumerate();
+        // By a timetable: on a busy machine lateness does not add up.
+        let mut turn = Instant::now();
         loop {
+            turn += head_start;
             if let Some((n, address)) = waiting.next() {
                 tries.push(async move { (n, attempt(address).await) });
             }
@@ -40,9 +44,12 @@ pub(crate) async fn first<A: Copy>(
                 biased;
                 Some((n, tried)) = tries.next() => match tried {
                     Ok(()) => return Some(all[n]),
-                    Err(error) => errors[n] = Some(error),
+                    Err(error) => {
+                        errors[n] = Some(error);
+                        turn = turn.min(Instant::now());
+                    }
                 },
-                () = tokio::time::sleep(head_start), if waiting.len() > 0 => {}
+                () = tokio::time::sleep_until(turn), if waiting.len() > 0 => {}
                 else => return None,
             }
         }
