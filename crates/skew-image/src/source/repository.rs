@@ -116,7 +116,7 @@ impl Repository {
 
     /// Excludes other skew processes from writing to the copy.
     pub(crate) fn lock(&self) -> Result<Lock, SourceError> {
-        Lock::acquire(&self.git_dir.with_extension("lock"), TURN, &Cancel::new())
+        Lock::acquire(&lock_file(&self.git_dir), TURN, &Cancel::new())
             .map_err(|error| SourceError::infrastructure(format!("use the copy of source {}", self.name), error))
     }
 
@@ -372,6 +372,11 @@ impl Repository {
         let memo = self.memo.lock().unwrap_or_else(PoisonError::into_inner);
         memo.get(key).cloned()
     }
+}
+
+/// The lock of a copy, held by whoever writes to it.
+pub(super) fn lock_file(git_dir: &Path) -> PathBuf {
+    git_dir.with_extension("lock")
 }
 
 /// Whether git can be asked about a revision as written: nothing that it would take for an option or for two lines.

@@ -1,19 +1,20 @@
 //! Temporary, detached worktrees of the private copies; the user's repository never hears of them.
 
-use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use skew_core::model::{CommitId, Digest, SourceName};
-use skew_host::{BUILD_MARK, Lock, end_marked, remove_tree, write_for_now};
+use skew_host::{BUILD_MARK, Cancel, Lock, end_marked, remove_tree, write_for_now};
 
 use super::error::SourceError;
 use super::git::{FETCH, Git, PLAIN};
 use super::origin::Origin;
-use super::repository::Repository;
+use super::repository::{Repository, lock_file};
 
-/// Where git keeps what it knows of a repository's worktrees.
-const WORKTREES: &str = "worktrees";
+/// How long the removal of a worktree waits for whoever writes to its repository.
+const MOMENT: Duration = Duration::from_secs(10);
 
 /// The file that says whose a directory is.
 const OWNER: &str = "owner.json";
@@ -150,15 +151,6 @@ impl Repository {
             ))
         })
     }
-
-    /// Forgets worktrees whose directory is gone.
-    fn prune(git_dir: &Path) {
-        // What stays is pruned the next time.
-        let lock = Lock::attempt(&git_dir.with_extension("lock"));
-        if let Ok(Some(_lock)) = lock {
-            let _ = Git::hermetic(git_dir, "worktree").run(["prune", "--expire=now"]);
-        }
-    }
 }
 
 impl Worktree {
@@ -273,34 +265,46 @@ fn discard(dir: &Path) -> std::io::Result<()> {
 /// Removes a directory in which nobody works, and lets its repository forget it.
 fn remove(dir: &Path) -> std::io::Result<()> {
     let repository = owner(dir).map(|owner| owner.repository).filter(|repository| repository.is_dir());
-    let Some(repository) = repository else { return remove_tree(dir) };
-    // Forgotten while the directory is there: who is killed in between is found by it, and what stays is pruned.
-    if let Some(name) = known(dir, &repository) {
-        forget(&repository, &name)?;
-        return remove_tree(dir);
+    if let Some(repository) = repository {
+        // Git looks at every worktree when it adds one or fetches, and fails when one goes meanwhile. Only a fetch takes
+        // longer than a moment: then it is forgotten with the next one.
+        let lock = Lock::acquire(&lock_file(&repository), MOMENT, &Cancel::new());
+        if let Ok(_lock) = lock {
+            // While the directory is there: when skew is killed in between, it is found by that.
+            forget(&repository, dir)?;
+        }
     }
-    remove_tree(dir)?;
-    Repository::prune(&repository);
+    remove_tree(dir)
+}
+
+/// Lets a repository that is locked by us forget the worktree in a directory, and those that are gone. `git worktree prune`
+/// does that in a process, and keeps what a killed `git worktree add` has left.
+fn forget(repository: &Path, dir: &Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(repository.join("worktrees")) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // As git writes it.
+    let dir = dir.canonicalize()?;
+    for entry in entries {
+        let entry = entry?.path();
+        let link = entry.join("gitdir");
+        match std::fs::read_to_string(&link) {
+            Ok(text) => {
+                let checkout = Path::new(text.trim_end_matches('\n'));
+                if !checkout.starts_with(&dir) && checkout.try_exists()? {
+                    continue;
+                }
+                // First of all: without it the rest is no worktree.
+                std::fs::remove_file(&link)?;
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        remove_tree(&entry)?;
+    }
     Ok(())
-}
-
-/// Under which name a repository knows the checkout in a directory: git finds it by a file in the checkout, and what is
-/// there leads back.
-fn known(dir: &Path, repository: &Path) -> Option<OsString> {
-    let link = dir.join("source").join(".git");
-    let text = std::fs::read_to_string(&link).ok()?;
-    let entry = Path::new(text.strip_prefix("gitdir: ")?.trim_end_matches('\n'));
-    let name = entry.file_name()?;
-    let back = std::fs::read_to_string(repository.join(WORKTREES).join(name).join("gitdir")).ok()?;
-    (Path::new(back.trim_end_matches('\n')) == link).then(|| name.to_owned())
-}
-
-/// All that `git worktree prune` would do about one worktree; that is a process, and looks at every one.
-fn forget(repository: &Path, name: &OsStr) -> std::io::Result<()> {
-    let entry = repository.join(WORKTREES).join(name);
-    // First of all: without it the rest is no worktree to git, and `prune` removes it.
-    std::fs::remove_file(entry.join("gitdir"))?;
-    remove_tree(&entry)
 }
 
 fn owner(dir: &Path) -> Option<Owner> {

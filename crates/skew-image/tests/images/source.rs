@@ -494,6 +494,36 @@ fn a_worktree_that_was_half_forgotten_is_forgotten() {
         assert_eq!(sweep_leftovers(&trees, true).unwrap(), [left]);
         assert_eq!(fs::read_dir(&entries).map_or(0, Iterator::count), 0, "begun: {begun}");
     }
+    // Those that are gone are forgotten with the next one: also what git left that was killed while it added one.
+    let gone = repository.worktree(commit, Checkout::Files, &trees, "gone").unwrap().keep().unwrap();
+    fs::remove_dir_all(gone).unwrap();
+    fs::write(entries.join("source/locked"), "initializing\n").unwrap();
+    let stays = repository.worktree(commit, Checkout::Files, &trees, "stays").unwrap();
+    repository.worktree(commit, Checkout::Files, &trees, "next").unwrap().remove().unwrap();
+    assert_eq!(fs::read_dir(&entries).unwrap().count(), 1);
+    git(&stays.checkout(), 0, &["status"]);
+}
+
+#[test]
+fn worktrees_come_and_go_beside_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let repo = history(dir.path());
+    let trees = dir.path().join("trees");
+    let resolved = run(&spec(&[("app", &repo.dir, listed(&["v1.0.0"]))]), &dir.path().join("cache")).unwrap();
+    let (repository, commit) = (&resolved.repositories["app"], &resolved.versions[0].commit);
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c", "d"] {
+            let trees = &trees;
+            scope.spawn(move || {
+                for _ in 0..25 {
+                    let made = repository.worktree(commit, Checkout::Files, trees, name).unwrap();
+                    assert!(made.checkout().join("src/a").exists());
+                    made.remove().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(fs::read_dir(repository.git_dir().join("worktrees")).map_or(0, Iterator::count), 0);
 }
 
 #[test]
