@@ -286,7 +286,7 @@ fn forget(repository: &Path, dir: &Path) -> std::io::Result<()> {
         Err(error) => return Err(error),
     };
     // As git writes it.
-    let dir = dir.canonicalize()?;
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     for entry in entries {
         let entry = entry?.path();
         let link = entry.join("gitdir");
