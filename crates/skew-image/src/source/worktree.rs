@@ -202,7 +202,7 @@ impl Worktree {
             return Ok(());
         };
         // Whoever built in it has ended all that the build started.
-        remove(&self.dir)?;
+        remove(&self.dir, MOMENT)?;
         lock.remove();
         Ok(())
     }
@@ -259,16 +259,16 @@ fn discard(dir: &Path) -> std::io::Result<()> {
         return Ok(());
     }
     end_marked(BUILD_MARK, dir);
-    remove(dir)
+    remove(dir, MOMENT)
 }
 
-/// Removes a directory in which nobody works, and lets its repository forget it.
-fn remove(dir: &Path) -> std::io::Result<()> {
+/// Removes a directory in which nobody works, and lets its repository forget it when that is free within the time.
+fn remove(dir: &Path, within: Duration) -> std::io::Result<()> {
     let repository = owner(dir).map(|owner| owner.repository).filter(|repository| repository.is_dir());
     if let Some(repository) = repository {
         // Git looks at every worktree when it adds one or fetches, and fails when one goes meanwhile. Only a fetch takes
         // longer than a moment: then it is forgotten with the next one.
-        let lock = Lock::acquire(&lock_file(&repository), MOMENT, &Cancel::new());
+        let lock = Lock::acquire(&lock_file(&repository), within, &Cancel::new());
         if let Ok(_lock) = lock {
             // While the directory is there: when skew is killed in between, it is found by that.
             forget(&repository, dir)?;
@@ -326,6 +326,33 @@ mod tests {
         let other = worktree_root(&dir.path().join("project/other"), Some(Path::new("/cache")));
         assert_ne!(root, other);
         assert!(!worktree_root(&state, None).starts_with(dir.path()));
+    }
+
+    #[test]
+    fn nothing_is_forgotten_while_somebody_writes_to_the_repository() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let repository = dir.path().join("copy.git");
+        let make = |name: &str| {
+            let path = dir.path().join(name);
+            let entry = repository.join("worktrees").join(name);
+            std::fs::create_dir_all(path.join("source")).expect("made");
+            std::fs::create_dir_all(&entry).expect("made");
+            std::fs::write(path.join("source/.git"), "gitdir: ").expect("written");
+            std::fs::write(entry.join("gitdir"), format!("{}\n", path.join("source/.git").display())).expect("written");
+            let text = format!(r#"{{"repository":{repository:?},"source":"s","pid":1,"kept":false}}"#);
+            std::fs::write(path.join(OWNER), text).expect("written");
+            path
+        };
+        let [first, second, third] = ["first", "second", "third"].map(make);
+        let known = || std::fs::read_dir(repository.join("worktrees")).expect("listed").count();
+        let lock = Lock::attempt(&lock_file(&repository)).expect("opens").expect("free");
+        remove(&first, Duration::ZERO).expect("removed");
+        assert!(!first.exists());
+        assert_eq!(known(), 3, "git may be reading what it knows of them");
+        lock.remove();
+        remove(&second, MOMENT).expect("removed");
+        assert!(!second.exists() && third.exists());
+        assert_eq!(known(), 1, "the first is forgotten with the second");
     }
 
     #[test]
