@@ -14,7 +14,6 @@ mod docker;
 mod error;
 mod fake;
 pub mod http;
-mod identity;
 mod kubernetes;
 mod log;
 mod machine;

@@ -1,12 +1,14 @@
 //! Processes that outlived the skew that started them.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
+
+use super::identity::{Identity, Proc};
 
 /// How long killed processes get to disappear.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,9 +36,8 @@ pub fn end_marked(variable: &str, dir: &Path) {
     let mut quiet = 0;
     loop {
         let seen = search.look();
-        for pid in &seen.marked {
-            // Gone already is fine.
-            let _ = kill_process(*pid, Signal::KILL);
+        for id in &seen.marked {
+            id.kill(Signal::KILL);
         }
         let is_unsure = seen.ended || (seen.starting && begun.elapsed() < STARTING);
         quiet = if seen.marked.is_empty() && !is_unsure { quiet + 1 } else { 0 };
@@ -51,17 +52,16 @@ pub fn end_marked(variable: &str, dir: &Path) {
 struct Search {
     /// `NAME=directory`, as it stands in an environment.
     mark: Vec<u8>,
-    /// Processes without the mark: their ids, and when they began. A mark is inherited: they never get it, and nor do their
-    /// children.
-    others: HashMap<i32, u64>,
+    /// Processes without the mark. A mark is inherited: they will never carry it, nor will their children.
+    others: HashSet<Identity>,
 }
 
 /// What one look at all processes found.
 #[derive(Default)]
 struct Seen {
-    marked: Vec<Pid>,
-    /// Whether a process ended after it was listed and before it was known: it may have left a child that was not there to
-    /// be listed.
+    marked: Vec<Identity>,
+    /// Whether a process ended after it was listed and before its environment was read. It may have carried the mark, and
+    /// have left a child that is not in the list.
     ended: bool,
     /// Whether a process was between two programs, and showed the environment of neither.
     starting: bool,
@@ -73,14 +73,14 @@ enum Kind {
     Other,
     Starting,
     Ended,
-    /// It is somebody else's.
+    /// It belongs to another user.
     Hidden,
 }
 
 impl Search {
     fn new(variable: &str, dir: &Path) -> Self {
         let mark = [variable.as_bytes(), b"=", dir.as_os_str().as_encoded_bytes()].concat();
-        Self { mark, others: HashMap::new() }
+        Self { mark, others: HashSet::new() }
     }
 
     fn look(&mut self) -> Seen {
@@ -91,79 +91,54 @@ impl Search {
         let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         let ids = ids.filter(|id: &i32| *id != std::process::id().cast_signed());
         // The new ones first, as they may end soon.
-        let (known, new): (Vec<i32>, Vec<i32>) = ids.partition(|id| self.others.contains_key(id));
-        let before = std::mem::take(&mut self.others);
+        let before: HashSet<i32> = self.others.iter().map(|other| other.pid).collect();
+        let (known, new): (Vec<i32>, Vec<i32>) = ids.partition(|id| before.contains(id));
+        let mut others = HashSet::with_capacity(self.others.len());
         for id in new.into_iter().chain(known) {
-            let process = Path::new("/proc").join(id.to_string());
-            let Some(stat) = Stat::read(&process) else {
-                seen.ended |= !before.contains_key(&id);
+            let Some(process) = Proc::of(id) else {
+                seen.ended |= !before.contains(&id);
                 continue;
             };
-            let kind = match before.get(&id) == Some(&stat.begun) {
-                true => Kind::Other,
-                false => self.kind(&process, &stat),
-            };
+            let kind = if self.others.contains(&process.id) { Kind::Other } else { self.kind(&process) };
             match kind {
-                Kind::Marked => seen.marked.extend(Pid::from_raw(id)),
+                Kind::Marked => seen.marked.push(process.id),
                 Kind::Starting => seen.starting = true,
                 Kind::Hidden => {}
-                Kind::Ended | Kind::Other => {
-                    seen.ended |= matches!(kind, Kind::Ended);
-                    // The dead stay in the list until their parents have waited for them, and start nothing more.
-                    self.others.insert(id, stat.begun);
+                Kind::Other => drop(others.insert(process.id)),
+                Kind::Ended => {
+                    seen.ended = true;
+                    // It stays in the list until its parent has waited for it, and starts nothing more.
+                    others.insert(process.id);
                 }
             }
         }
+        self.others = others;
         seen
     }
 
-    fn kind(&self, process: &Path, stat: &Stat) -> Kind {
-        let environment = match fs::read(process.join("environ")) {
-            Ok(environment) if environment.is_empty() && stat.is_kernel => return Kind::Other,
-            Ok(environment) if environment.is_empty() && stat.is_dead => return Kind::Ended,
-            Ok(environment) if environment.is_empty() => match fs::read(process.join("cmdline")) {
-                // While a program is started its arguments are set together with its environment.
+    fn kind(&self, process: &Proc) -> Kind {
+        let dir = Path::new("/proc").join(process.id.pid.to_string());
+        let mut environment = fs::read(dir.join("environ"));
+        if environment.as_ref().is_ok_and(Vec::is_empty) {
+            if process.kernel {
+                return Kind::Other;
+            }
+            if process.zombie {
+                return Kind::Ended;
+            }
+            // The kernel sets the arguments of a program together with its environment.
+            environment = match fs::read(dir.join("cmdline")) {
                 Ok(arguments) if arguments.is_empty() => return Kind::Starting,
-                Ok(_) => fs::read(process.join("environ")),
+                Ok(_) => fs::read(dir.join("environ")),
                 Err(error) => Err(error),
-            },
-            read => read,
-        };
+            };
+        }
         match environment {
-            Ok(environment) => match environment.split(|byte| *byte == 0).any(|entry| names(entry, &self.mark)) {
-                true => Kind::Marked,
-                false => Kind::Other,
-            },
+            Ok(all) if all.split(|byte| *byte == 0).any(|entry| names(entry, &self.mark)) => Kind::Marked,
+            Ok(_) => Kind::Other,
             Err(error) if error.kind() == ErrorKind::PermissionDenied => Kind::Hidden,
             Err(_) => Kind::Ended,
         }
-    }
-}
-
-/// What the kernel says of a process.
-struct Stat {
-    /// When it began, in clock ticks since boot: an id alone is given again.
-    begun: u64,
-    /// Whether it ended and only its parent has not heard of it yet.
-    is_dead: bool,
-    /// Whether it is a thread of the kernel.
-    is_kernel: bool,
-}
-
-impl Stat {
-    /// Nothing when the process is gone.
-    fn read(process: &Path) -> Option<Self> {
-        /// `PF_KTHREAD` of the kernel's `include/linux/sched.h`.
-        const KERNEL_THREAD: u64 = 0x0020_0000;
-        let stat = fs::read(process.join("stat")).ok()?;
-        let stat = String::from_utf8_lossy(&stat);
-        // The name may hold anything. After it comes the third field, the state; see proc_pid_stat(5).
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        Some(Self {
-            begun: fields.get(22 - 3)?.parse().ok()?,
-            is_dead: matches!(*fields.first()?, "Z" | "X"),
-            is_kernel: fields.get(9 - 3)?.parse::<u64>().ok()? & KERNEL_THREAD != 0,
-        })
     }
 }
 
@@ -199,6 +174,7 @@ mod tests {
                 std::thread::yield_now();
             }
             end_marked(BUILD_MARK, dir.path());
+            assert!(!is_found(), "{links} links: a process is left");
             let patience = Instant::now() + Duration::from_secs(60);
             while !reader.is_finished() {
                 assert!(Instant::now() < patience, "{links} links: a process was missed, and lives");

@@ -7,10 +7,10 @@ use std::path::Path;
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde::{Deserialize, Serialize};
 use skew_core::model::{NodeName, PortName, RoleName, VersionId};
+use skew_host::Identity;
 
 use super::names::{HEAD, HEAD_ANNOTATION, Names};
 use super::objects::{DATA, DIR};
-use crate::identity::Identity;
 use crate::{Leftover, Place, machine};
 
 /// Who made a network, and for what: an annotation.

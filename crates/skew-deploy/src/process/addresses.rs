@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use skew_core::model::PortName;
+use skew_host::Identity;
 
 use crate::DeployError;
-use crate::identity::Identity;
 use crate::machine;
 
 /// Blocks of 256 addresses: 127.64.0.0 to 127.127.255.0.

@@ -6,11 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use skew_core::model::{Digest, NodeName};
-use skew_host::lock;
+use skew_host::{Identity, lock};
 
 use super::files;
 use super::record::own_dir;
-use crate::identity::Identity;
 use crate::{DeployError, ImageRef};
 
 /// Unpacks the image of a manifest into a directory that is there and empty.

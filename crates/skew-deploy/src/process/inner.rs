@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use skew_core::model::{Exit, NodeName};
-use skew_host::{blocking, lock};
+use skew_host::{Identity, blocking, lock};
 use tokio::process::Child;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -21,7 +21,6 @@ use super::proc;
 use super::reap::{LABEL, Tracker};
 use super::record::{Record, own_dir};
 use super::run;
-use crate::identity::Identity;
 use crate::{DeployError, NodeEvent, Place};
 
 /// How long a node's last lines get to arrive after it exited.

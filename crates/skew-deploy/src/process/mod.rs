@@ -38,7 +38,6 @@ use node::{Node, Running};
 use reap::Tracker;
 use record::{NodeRecord, Record, node_dir, own_dir};
 
-use super::identity::Identity;
 use super::log::Log;
 use super::machine;
 use super::sink::Sink;
@@ -47,7 +46,7 @@ use super::{
     Redactor,
 };
 use skew_core::model::NodeName;
-use skew_host::{blocking, cores};
+use skew_host::{Identity, blocking, cores};
 use skew_spec::Resources;
 
 /// Where the process backend keeps things, and what nodes inherit.

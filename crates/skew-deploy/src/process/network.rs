@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rustix::process::Signal;
 use skew_core::model::{NodeName, PortName};
-use skew_host::{blocking, lock};
+use skew_host::{Identity, blocking, lock};
 use tokio::sync::watch;
 
 use super::excuse::excuse;
@@ -21,7 +21,6 @@ use super::output::Outlet;
 use super::proc;
 use super::record::node_dir;
 use super::run;
-use crate::identity::Identity;
 use crate::{Cmd, DeployError, For, Launch, LogFile, Network, Output, Place, Replacement, State, Usage};
 
 /// How long a killed process gets until it was waited for.

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use skew_core::model::Exit;
+use skew_host::Identity;
 use skew_spec::Resources;
 use tokio::sync::watch;
 
 use super::group::Group;
-use crate::identity::Identity;
 use crate::sink::Sink;
 
 /// One node.

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::identity::{Proc, read};
+use skew_host::Proc;
+
 use crate::machine::kilobytes;
 
 /// Every process of the machine that can be seen.
 pub(super) fn all() -> Vec<Proc> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.filter_map(|entry| read(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
+    entries.filter_map(|entry| Proc::of(entry.ok()?.file_name().to_str()?.parse().ok()?)).collect()
 }
 
 /// The value of a variable in the environment that a process was started with.
@@ -76,8 +77,9 @@ pub(super) fn holds_socket(pid: i32, inodes: &[u64]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use skew_host::Identity;
+
     use super::*;
-    use crate::identity::Identity;
 
     #[test]
     fn listeners_are_told_by_address() {

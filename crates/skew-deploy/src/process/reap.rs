@@ -10,10 +10,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use skew_host::lock;
+use skew_host::{Identity, Proc, lock};
 
 use super::proc;
-use crate::identity::{Identity, Proc};
 
 /// The variable that every process of a network carries: `<sweep>/<attempt>/<node>`.
 pub(super) const LABEL: &str = "SKEW_LABEL";

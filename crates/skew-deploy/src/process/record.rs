@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use skew_core::model::{NodeName, PortName, RoleName, VersionId};
+use skew_host::Identity;
 
-use crate::identity::Identity;
 use crate::{Leftover, Place, machine};
 
 /// The file's name in a network's directory.
