@@ -13,8 +13,11 @@ use super::git::{FETCH, Git, PLAIN};
 use super::origin::Origin;
 use super::repository::{Repository, lock_file};
 
-/// How long the removal of a worktree waits for whoever writes to its repository.
+/// How long the removal of a worktree waits for the lock of its repository. Only a fetch holds it for longer.
 const MOMENT: Duration = Duration::from_secs(10);
+
+/// The checkout, below the directory around it.
+const SOURCE: &str = "source";
 
 /// The file that says whose a directory is.
 const OWNER: &str = "owner.json";
@@ -156,7 +159,7 @@ impl Repository {
 impl Worktree {
     /// Where the commit is checked out.
     pub fn checkout(&self) -> PathBuf {
-        self.dir.join("source")
+        self.dir.join(SOURCE)
     }
 
     /// The directory around the checkout: whoever builds may make more directories in it; all go together.
@@ -262,30 +265,31 @@ fn discard(dir: &Path) -> std::io::Result<()> {
     remove(dir, MOMENT)
 }
 
-/// Removes a directory in which nobody works, and lets its repository forget it when that is free within the time.
+/// Removes a directory in which nobody works, and its entry in the repository. When the repository stays locked for longer
+/// than `within`, the entry is left, and the next removal deletes it.
 fn remove(dir: &Path, within: Duration) -> std::io::Result<()> {
     let repository = owner(dir).map(|owner| owner.repository).filter(|repository| repository.is_dir());
-    if let Some(repository) = repository {
-        // Git looks at every worktree when it adds one or fetches, and fails when one goes meanwhile. Only a fetch takes
-        // longer than a moment: then it is forgotten with the next one.
+    // Without a checkout there is no entry.
+    if let Some(repository) = repository.filter(|_| dir.join(SOURCE).exists()) {
+        // Git reads all entries when it adds a worktree or fetches, and fails when one is deleted meanwhile.
         let lock = Lock::acquire(&lock_file(&repository), within, &Cancel::new());
         if let Ok(_lock) = lock {
-            // While the directory is there: when skew is killed in between, it is found by that.
+            // Before the directory, so that the next start of skew finds the directory when this one is killed here.
             forget(&repository, dir)?;
         }
     }
     remove_tree(dir)
 }
 
-/// Lets a repository that is locked by us forget the worktree in a directory, and those that are gone. `git worktree prune`
-/// does that in a process, and keeps what a killed `git worktree add` has left.
+/// Deletes the entry of the worktree in a directory, and the entries whose worktrees are gone, from a repository that the
+/// caller has locked. `git worktree prune` would need a process, and keeps what a killed `git worktree add` has left.
 fn forget(repository: &Path, dir: &Path) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(repository.join("worktrees")) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    // As git writes it.
+    // Git writes paths without symbolic links.
     let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     for entry in entries {
         let entry = entry?.path();
@@ -296,7 +300,7 @@ fn forget(repository: &Path, dir: &Path) -> std::io::Result<()> {
                 if !checkout.starts_with(&dir) && checkout.try_exists()? {
                     continue;
                 }
-                // First of all: without it the rest is no worktree.
+                // First, because git takes an entry without this file for none.
                 std::fs::remove_file(&link)?;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -314,6 +318,12 @@ fn owner(dir: &Path) -> Option<Owner> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Writes down whose a directory is.
+    fn own(dir: &Path, repository: &Path, kept: bool) {
+        let text = format!(r#"{{"repository":{repository:?},"source":"s","pid":1,"kept":{kept}}}"#);
+        std::fs::write(dir.join(OWNER), text).expect("written");
+    }
 
     #[test]
     fn worktrees_lie_outside_of_checkouts() {
@@ -339,8 +349,7 @@ mod tests {
             std::fs::create_dir_all(&entry).expect("made");
             std::fs::write(path.join("source/.git"), "gitdir: ").expect("written");
             std::fs::write(entry.join("gitdir"), format!("{}\n", path.join("source/.git").display())).expect("written");
-            let text = format!(r#"{{"repository":{repository:?},"source":"s","pid":1,"kept":false}}"#);
-            std::fs::write(path.join(OWNER), text).expect("written");
+            own(&path, &repository, false);
             path
         };
         let [first, second, third] = ["first", "second", "third"].map(make);
@@ -361,8 +370,7 @@ mod tests {
         let make = |name: &str, kept: bool| {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.join("source")).expect("made");
-            let text = format!(r#"{{"repository":"/nowhere","source":"s","pid":1,"kept":{kept}}}"#);
-            std::fs::write(path.join(OWNER), text).expect("written");
+            own(&path, Path::new("/nowhere"), kept);
             path
         };
         let (dead, kept, busy) = (make("dead", false), make("kept", true), make("busy", false));

@@ -5,3 +5,4 @@ mod image;
 mod repo;
 mod source;
 mod tools;
+mod worktrees;
