@@ -33,7 +33,8 @@ pub(crate) async fn first<A: Copy>(
     let found = async {
         let mut tries = FuturesUnordered::new();
         let mut waiting = all.iter().copied().enumerate();
-        // By a timetable: on a busy machine lateness does not add up.
+        // When the next address has its turn: counted from the last turn, and not from when this task was woken for it, so
+        // that delays on a busy machine do not add up.
         let mut turn = Instant::now();
         loop {
             turn += head_start;
