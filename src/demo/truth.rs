@@ -266,7 +266,7 @@ fn pattern(text: &str) -> Option<Pattern> {
 
 #[cfg(test)]
 mod tests {
-    use skew_core::model::{Counts, Digest, VerdictKind};
+    use skew_core::model::{Digest, VerdictKind};
 
     use super::*;
 
@@ -315,7 +315,7 @@ mod tests {
     }
 
     fn differences(verdicts: &[(&str, VerdictKind)], attempts: &[Attempt]) -> Vec<String> {
-        let verdict = |kind: &VerdictKind| Verdict { kind: kind.clone(), counts: Counts::default(), evidence: vec![] };
+        let verdict = |kind: &VerdictKind| Verdict::bare(kind.clone());
         let verdicts: Verdicts = verdicts.iter().map(|(text, kind)| (cell(text), verdict(kind))).collect();
         let is_asked = |cell: &&Cell| !cell.to_string().contains("v1.9.0") && !matches!(cell.subject, Subject::Set(_));
         let mut asked: BTreeSet<Cell> = verdicts.keys().filter(is_asked).cloned().collect();

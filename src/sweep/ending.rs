@@ -94,7 +94,9 @@ fn weigh(matrix: &Matrix, verdicts: &Verdicts, cell: &Cell, kind: &VerdictKind) 
         VerdictKind::Error { .. } => Weight::Unknown,
         // What blocks it is a cell of its own, and is weighed as that.
         VerdictKind::Untested(Untested::Blocked { .. } | Untested::Unbuilt { .. } | Untested::NotAsked) => Weight::Good,
-        VerdictKind::Untested(Untested::NotSeated | Untested::Pending | Untested::Exhausted) => Weight::Unknown,
+        VerdictKind::Untested(
+            Untested::NotSeated | Untested::Pending | Untested::Suspected { .. } | Untested::Exhausted,
+        ) => Weight::Unknown,
     }
 }
 
@@ -159,7 +161,7 @@ fn not_newer(matrix: &Matrix, older: &Party, party: &Party) -> bool {
 mod tests {
     use super::*;
     use crate::sweep::testing;
-    use skew_core::model::{Counts, Verdict};
+    use skew_core::model::{ErrorSource, Verdict};
 
     fn verdict(word: &str) -> VerdictKind {
         let by = || "builds: node@v1".parse().unwrap();
@@ -171,7 +173,7 @@ mod tests {
             "broken" => VerdictKind::Broken { party: testing::party("node", "v1") },
             "unbuilt" => VerdictKind::Unbuilt { detail: String::new() },
             "unsupported" => VerdictKind::Unsupported,
-            "error" => VerdictKind::Error { detail: String::new() },
+            "error" => VerdictKind::Error { detail: String::new(), source: ErrorSource::Infrastructure },
             "blocked" => VerdictKind::Untested(Untested::Blocked { by: by() }),
             "by-unbuilt" => VerdictKind::Untested(Untested::Unbuilt { by: by() }),
             "pending" => VerdictKind::Untested(Untested::Pending),
@@ -197,7 +199,7 @@ mod tests {
             if mark != "?" {
                 asked.insert(cell.clone());
             }
-            verdicts.insert(cell, Verdict { kind: verdict(word), counts: Counts::default(), evidence: vec![] });
+            verdicts.insert(cell, Verdict::bare(verdict(word)));
         }
         let gate = gate.map(VersionId::new);
         assert_eq!(ending(&matrix, &verdicts, &overlays, &asked, gate.as_ref()), expect, "{cells:?}");

@@ -85,7 +85,7 @@ fn detail(kind: &VerdictKind) -> String {
     match kind {
         VerdictKind::Broken { party } => format!(" ({party} is broken)"),
         VerdictKind::Flaky { charged: Some(party) } => format!(" (charged to {party})"),
-        VerdictKind::Unbuilt { detail } | VerdictKind::Error { detail } => format!(": {}", escape(detail, LONGEST)),
+        VerdictKind::Unbuilt { detail } | VerdictKind::Error { detail, .. } => format!(": {}", escape(detail, LONGEST)),
         VerdictKind::Pass
         | VerdictKind::Fail
         | VerdictKind::Flaky { charged: None }

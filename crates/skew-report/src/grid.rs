@@ -208,7 +208,13 @@ fn charged(cell: &Cell, kind: &VerdictKind) -> Option<String> {
 fn because(kind: &VerdictKind) -> Option<&Cell> {
     match kind {
         VerdictKind::Untested(Untested::Blocked { by } | Untested::Unbuilt { by }) => Some(by),
-        VerdictKind::Untested(Untested::NotSeated | Untested::NotAsked | Untested::Pending | Untested::Exhausted)
+        VerdictKind::Untested(
+            Untested::NotSeated
+            | Untested::NotAsked
+            | Untested::Pending
+            | Untested::Suspected { .. }
+            | Untested::Exhausted,
+        )
         | VerdictKind::Pass
         | VerdictKind::Fail
         | VerdictKind::Flaky { .. }

@@ -74,7 +74,7 @@ fn standing(kind: &VerdictKind, was_supported: impl Fn() -> bool) -> Standing {
         VerdictKind::Unsupported if was_supported() => Standing::Wrong,
         VerdictKind::Error { .. }
         | VerdictKind::Untested(
-            Untested::NotSeated | Untested::Pending | Untested::Exhausted,
+            Untested::NotSeated | Untested::Pending | Untested::Suspected { .. } | Untested::Exhausted,
         ) => Standing::Unknown,
         VerdictKind::Pass
         | VerdictKind::Unsupported

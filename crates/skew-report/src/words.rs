@@ -230,7 +230,7 @@ pub(super) fn sentence(verdict: &Verdict) -> String {
             format!("The image could not be built: {}", clean(detail, 500))
         }
         VerdictKind::Unsupported => "The check does not exist at one of these versions.".to_owned(),
-        VerdictKind::Error { detail } => format!(
+        VerdictKind::Error { detail, .. } => format!(
             "The harness or its infrastructure failed, which says nothing about these versions: {}",
             clean(detail, 500)
         ),
@@ -240,6 +240,9 @@ pub(super) fn sentence(verdict: &Verdict) -> String {
             Untested::NotSeated => "The topology has no seats for it.".to_owned(),
             Untested::NotAsked => "The strategy does not ask it.".to_owned(),
             Untested::Pending => "It was not tried yet: the sweep ended before its turn.".to_owned(),
+            Untested::Suspected { networks } => {
+                format!("It failed in {}, and what is to blame is not established.", count(*networks, "network"))
+            }
             Untested::Exhausted => "It was tried as often as the bounds allow, and nothing could be told.".to_owned(),
         },
     }
@@ -281,7 +284,7 @@ pub(super) fn is_trouble(outcome: Outcome) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skew_core::model::Party;
+    use skew_core::model::{ErrorSource, Party};
 
     fn verdict(kind: VerdictKind, passed: u32, failed: u32, mixed: u32) -> Verdict {
         let counts = Counts {
@@ -293,7 +296,7 @@ mod tests {
             oks: passed * 4,
             failures: failed,
         };
-        Verdict { kind, counts, evidence: Vec::new() }
+        Verdict { counts, ..Verdict::bare(kind) }
     }
 
     #[test]
@@ -380,7 +383,7 @@ mod tests {
         );
         check(VerdictKind::Unsupported, 0, 0, 0, "The check does not exist at one of these versions.");
         check(
-            VerdictKind::Error { detail: "disk full".to_owned() },
+            VerdictKind::Error { detail: "disk full".to_owned(), source: ErrorSource::Infrastructure },
             0,
             0,
             0,

@@ -430,6 +430,10 @@ raw! {
         convict: Option<At<usize>>,
         /// Networks with both results before a cell is flaky.
         flaky: Option<At<usize>>,
+        /// Networks that may be spent to tell one interference from flaking.
+        contrast: Option<At<usize>>,
+        /// The chance that something innocent is named, for each cell under test: 0.01 is 1 %.
+        error: Option<At<f64>>,
     }
 }
 

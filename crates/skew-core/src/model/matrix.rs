@@ -206,11 +206,33 @@ pub struct Bounds {
     pub retries: usize,
     /// How many versions apart `adjacent` looks.
     pub window: usize,
+    /// Networks that may be spent to tell one interference from flaking (rule 6).
+    #[serde(default = "Bounds::contrast")]
+    pub contrast: usize,
+    /// The chance that something innocent is named, in millionths, for each cell under test (rule 6).
+    #[serde(default = "Bounds::error")]
+    pub error_ppm: u32,
+}
+
+impl Bounds {
+    fn contrast() -> usize {
+        24
+    }
+
+    fn error() -> u32 {
+        10_000
+    }
+
+    /// The chance that something innocent is named, for each cell under test: 0.01 is 1 %.
+    pub fn error_rate(&self) -> f64 {
+        f64::from(self.error_ppm) / 1e6
+    }
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { convict: 2, repeats: 4, attempts: 12, retries: 2, window: 1 }
+        let (contrast, error_ppm) = (Self::contrast(), Self::error());
+        Self { convict: 2, repeats: 4, attempts: 12, retries: 2, window: 1, contrast, error_ppm }
     }
 }
 

@@ -25,5 +25,5 @@ pub use names::{AxisName, CheckName, NameError, NodeName, PartName, PortName, Ro
 pub use network::{NetworkPlan, Reason, Seat};
 pub use observation::{Observation, Outcome};
 pub use remote::{RegistryUrl, RemoteAt, RemoteError, RemoteImage};
-pub use verdict::{Counts, Overlay, Untested, Verdict, VerdictKind, Verdicts};
+pub use verdict::{Counts, ErrorSource, Explained, Explanation, Overlay, Untested, Verdict, VerdictKind, Verdicts};
 pub use version::{CommitId, Version, VersionId};

@@ -49,6 +49,29 @@ pub enum Untested {
     Pending,
     /// It was tried as often as the bounds allow and nothing could be told.
     Exhausted,
+    /// It failed, and what is to blame is not established.
+    Suspected {
+        /// Networks in which it failed and nothing established explains the failure.
+        networks: u32,
+    },
+}
+
+/// Whose failure an error is: never the system's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorSource {
+    /// The harness or its infrastructure.
+    #[default]
+    Infrastructure,
+    /// The check itself, most likely: it failed wherever it ran and has passed nowhere.
+    Check,
+}
+
+impl ErrorSource {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    fn is_infrastructure(&self) -> bool {
+        *self == Self::Infrastructure
+    }
 }
 
 /// What is known about a cell.
@@ -79,10 +102,13 @@ pub enum VerdictKind {
     },
     /// The check does not exist at a version.
     Unsupported,
-    /// The harness or its infrastructure failed.
+    /// Something other than the system failed.
     Error {
         /// What failed, in words.
         detail: String,
+        /// Whose failure it is.
+        #[serde(default, skip_serializing_if = "ErrorSource::is_infrastructure")]
+        source: ErrorSource,
     },
     /// No evidence.
     Untested(Untested),
@@ -140,6 +166,43 @@ pub struct Verdict {
     pub counts: Counts,
     /// The attempts that are its evidence, those that decide first.
     pub evidence: Vec<AttemptId>,
+    /// Failures that were seen and are not charged to this cell, by what explains them; `counts.failed` leaves them out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explained: Vec<Explained>,
+}
+
+impl Verdict {
+    /// A verdict without evidence.
+    pub fn bare(kind: VerdictKind) -> Self {
+        Self { kind, counts: Counts::default(), evidence: Vec::new(), explained: Vec::new() }
+    }
+}
+
+/// Failures of a cell that have one established explanation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Explained {
+    /// Networks in which the cell failed for this reason.
+    pub networks: u32,
+    /// The reason.
+    pub by: Explanation,
+}
+
+/// What explains a failure that is not charged to the cell that it was seen in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Explanation {
+    /// Another cell, whose verdict is established and whose parties were there.
+    Cell {
+        /// That cell.
+        cell: Cell,
+    },
+    /// The check's own noise, measured on everything that works.
+    Noise {
+        /// Networks in which something that works failed once.
+        failed: u32,
+        /// Networks that it is measured on.
+        networks: u32,
+    },
 }
 
 /// Every cell's verdict, in the cells' order.

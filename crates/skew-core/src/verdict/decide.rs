@@ -4,8 +4,8 @@ use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Attempt, AttemptId, Cell, CheckName, Counts, End, Known, Matrix, Outcome, Overlay, Party, RoleKind, RoleName,
-    Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
+    Attempt, AttemptId, Cell, CheckName, Counts, End, ErrorSource, Known, Matrix, Outcome, Overlay, Party, RoleKind,
+    RoleName, Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
 };
 
 use super::counts::tally;
@@ -150,14 +150,17 @@ impl Judgement<'_> {
             State::Interference => VerdictKind::Interference,
             State::Broken(broken) => VerdictKind::Broken { party: party(*broken) },
             State::Unsupported => VerdictKind::Unsupported,
-            State::Error(detail) => VerdictKind::Error { detail: detail.clone() },
-            State::Open => VerdictKind::Untested(Untested::Pending),
+            State::Error(detail) => VerdictKind::Error { detail: detail.clone(), source: ErrorSource::default() },
+            State::Open => match counts.failed + counts.mixed {
+                0 => VerdictKind::Untested(Untested::Pending),
+                networks => VerdictKind::Untested(Untested::Suspected { networks }),
+            },
             State::Blocked(by) => VerdictKind::Untested(Untested::Blocked { by: self.universe.cell(by) }),
             State::Exhausted => VerdictKind::Untested(Untested::Exhausted),
             State::NotSeated => VerdictKind::Untested(Untested::NotSeated),
             State::NotAsked => VerdictKind::Untested(Untested::NotAsked),
         };
-        Verdict { kind, counts, evidence }
+        Verdict { kind, counts, evidence, explained: Vec::new() }
     }
 
     /// How often each way a set was seen (any of it with any of it, while all of it was there), and the trials in which it
@@ -185,7 +188,7 @@ impl Judgement<'_> {
     fn unbuilt(&self) -> Vec<(Cell, Verdict)> {
         let matrix = self.universe.matrix;
         let mut cells = Vec::new();
-        let verdict = |kind| Verdict { kind, counts: Counts::default(), evidence: Vec::new() };
+        let verdict = Verdict::bare;
         let members = |name: &RoleName| -> Vec<(Party, Option<&Unbuilt>)> {
             let Some(role) = matrix.role(name) else {
                 return Vec::new();
@@ -205,7 +208,7 @@ impl Judgement<'_> {
                     let reason = self.missing(unbuilt[0]);
                     let kind = match (check.name.as_str() == BUILDS, reason) {
                         (true, Some(reason)) if reason.infrastructure => {
-                            VerdictKind::Error { detail: reason.detail.clone() }
+                            VerdictKind::Error { detail: reason.detail.clone(), source: ErrorSource::default() }
                         }
                         (true, Some(reason)) => VerdictKind::Unbuilt { detail: reason.detail.clone() },
                         (true | false, _) => VerdictKind::Untested(Untested::Unbuilt { by }),

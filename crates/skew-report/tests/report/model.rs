@@ -3,7 +3,7 @@
 use crate::report_sample;
 
 use report_sample::{HOSTILE, empty, golden, golden_file, sample};
-use skew_core::model::{Counts, Observation, Overlay, Untested, VerdictKind};
+use skew_core::model::{Counts, ErrorSource, Observation, Overlay, Untested, VerdictKind};
 use skew_report::{Model, Standing, State, Word, diff_schema, html, json, schema, terminal};
 
 #[test]
@@ -63,7 +63,7 @@ fn states_follow_the_verdicts() {
     check(VerdictKind::Unsupported, State::Good, "Nothing is wrong: 1 of 2 cells pass.");
     check(VerdictKind::Fail, State::Wrong, "node@v1.0.0 and node@v1.1.0 do not work together.");
     let unsettled = "1 cell could not be settled.";
-    check(VerdictKind::Error { detail: String::new() }, State::Unknown, unsettled);
+    check(VerdictKind::Error { detail: String::new(), source: ErrorSource::Infrastructure }, State::Unknown, unsettled);
     check(VerdictKind::Untested(Untested::NotSeated), State::Unknown, unsettled);
     let by = "registers: node@v1.1.0 -> notary@v1.0.0".parse().unwrap();
     let blocked = VerdictKind::Untested(Untested::Blocked { by });

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use skew_core::model::{
     Attempt, AttemptId, AxisPoint, Bounds, BuildRecord, BuildResult, Cell, CheckAxis, CheckName, CommitId, Count,
-    Counts, Digest, End, Excerpt, Exit, LogRef, Matrix, Member, NetworkId, NetworkPlan, NodeName, Observation, Outcome,
-    Overlay, Party, Reason, RoleAxis, RoleKind, RoleName, Scope, Seat, Strategy, Subject, SweepId, SweepRecord,
-    Unbuilt, Untested, Verdict, VerdictKind, Verdicts, Version, VersionId,
+    Counts, Digest, End, ErrorSource, Excerpt, Exit, LogRef, Matrix, Member, NetworkId, NetworkPlan, NodeName,
+    Observation, Outcome, Overlay, Party, Reason, RoleAxis, RoleKind, RoleName, Scope, Seat, Strategy, Subject,
+    SweepId, SweepRecord, Unbuilt, Untested, Verdict, VerdictKind, Verdicts, Version, VersionId,
 };
 use skew_report::{Input, Judged, Model, Standings, model};
 
@@ -189,7 +189,7 @@ impl Sample {
         let seen = counts.passed + counts.failed + counts.mixed > 0;
         let evidence = if seen { vec![self.attempt(&cell, counts.failed + counts.mixed > 0)] } else { Vec::new() };
         self.asked.insert(cell.clone());
-        self.verdicts.insert(cell.clone(), Verdict { kind, counts, evidence });
+        self.verdicts.insert(cell.clone(), Verdict { kind, counts, evidence, explained: Vec::new() });
         cell
     }
 
@@ -305,7 +305,13 @@ pub(crate) fn sample() -> Sample {
             // A new framing in v1.3: old and new never pay each other.
             let pay = match (a, b) {
                 (4, _) | (_, 4) => (unbuilt(4), Counts::default()),
-                (0, 0) => (VerdictKind::Error { detail: "the host's disk is full".to_owned() }, Counts::default()),
+                (0, 0) => (
+                    VerdictKind::Error {
+                        detail: "the host's disk is full".to_owned(),
+                        source: ErrorSource::Infrastructure,
+                    },
+                    Counts::default(),
+                ),
                 (0, 5) => (VerdictKind::Untested(Untested::Pending), Counts::default()),
                 (a, b) if (a < 3) != (b < 3) => (VerdictKind::Fail, counts(0, 2, 0)),
                 _ => (VerdictKind::Pass, counts(1, 0, 0)),

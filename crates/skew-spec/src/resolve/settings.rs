@@ -156,6 +156,25 @@ fn is_range(text: &str) -> bool {
     })
 }
 
+/// A chance between one in a million and one in ten, in millionths.
+fn error_rate(resolver: &Resolver<'_>, value: Option<&At<f64>>, default: u32) -> u32 {
+    match value {
+        Some(value) if !(1e-6..=0.1).contains(&value.value) => {
+            resolver.problem(
+                value.at,
+                "an error rate is between 0.000001 and 0.1".to_owned(),
+                "out of range",
+                format!("the default is {}, {} %", f64::from(default) / 1e6, f64::from(default) / 1e4),
+            );
+            default
+        }
+        // In range, so nothing is cut off.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        Some(value) => (value.value * 1e6).round() as u32,
+        None => default,
+    }
+}
+
 pub(crate) fn limits(resolver: &Resolver<'_>) -> Limits {
     let spec = &resolver.defs.spec;
     let (raw, repeats, matrix) = (spec.limits.as_ref(), spec.repeats.as_ref(), spec.matrix.as_ref());
@@ -181,6 +200,8 @@ pub(crate) fn limits(resolver: &Resolver<'_>) -> Limits {
             attempts: at_least(raw.and_then(|limits| limits.attempts.as_ref()), 1, bounds.attempts),
             retries: at_least(raw.and_then(|limits| limits.retries.as_ref()), 0, bounds.retries),
             window: at_least(matrix.and_then(|matrix| matrix.window.as_ref()), 1, bounds.window),
+            contrast: at_least(repeats.and_then(|repeats| repeats.contrast.as_ref()), 8, bounds.contrast),
+            error_ppm: error_rate(resolver, repeats.and_then(|repeats| repeats.error.as_ref()), bounds.error_ppm),
         },
         network: raw.and_then(|limits| limits.network.as_ref()).map_or(NETWORK_WITHIN, |within| within.0),
         sweep: raw.and_then(|limits| limits.sweep.as_ref()).map(|within| within.0),
