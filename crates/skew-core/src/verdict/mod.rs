@@ -12,7 +12,7 @@ mod judge;
 mod judging;
 mod reach;
 mod state;
-mod stats;
+mod statistics;
 mod together;
 mod universe;
 
@@ -22,5 +22,5 @@ pub use hunt::Third;
 pub use judge::Judgement;
 pub use reach::{Bad, Reach, Search, Unreachable};
 pub use state::{BUILDS, Incident, Need, State};
-pub use stats::{excluded_rate, interval};
+pub use statistics::{at_least, excluded_rate, interval};
 pub use universe::{CheckIx, Composition, Key, Part, PartyInfo, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};
