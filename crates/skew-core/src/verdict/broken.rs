@@ -114,10 +114,10 @@ impl<'u, 'm> Judge<'u, 'm> {
             there && trial.point == point && seated.iter().all(|p| is_own(p) || is_support(p))
         };
         let isolated = trials.iter().filter(|ix| alone(ix)).count();
-        // What could not be seen twice will not be seen: go on with what there is. A network that the infrastructure
-        // failed shows nothing, and says nothing about that either.
-        let ran = || (0..self.evidence.trials.len()).filter(|ix| !self.evidence.trials[*ix].failed_infrastructure);
-        let hopeless = || ran().filter(alone).count() >= 2;
+        // What could not be seen twice will not be seen: go on with what there is. Only a network that tried this check on
+        // this party shows that.
+        let tried = || (0..self.evidence.trials.len()).filter(|ix| self.evidence.tried(*ix, check, party));
+        let hopeless = || tried().filter(alone).count() >= 2;
         if !seen {
             let accused = self.evidence.of_party(point, check, party).any(|clause| clause.tally.failed > 0);
             return if accused && seatable && !hopeless() { Soundness::NeedsItself } else { Soundness::Sound };
@@ -151,7 +151,7 @@ impl<'u, 'm> Judge<'u, 'm> {
                         there.is_some_and(|p| trial.composition.0[*role].iter().all(|seated| *seated == p))
                     })
                 };
-                universe.is_axis(info.role) && ran().filter(both).count() >= 2
+                universe.is_axis(info.role) && tried().filter(both).count() >= 2
             };
             let is_untried = |v: &&VersionIx| !parties(v).iter().any(|p| met.contains(p)) && !seated_in_vain(v);
             if let Some(version) = known.iter().find(is_untried) {

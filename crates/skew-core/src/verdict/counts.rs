@@ -17,29 +17,40 @@ pub(super) fn times_asked(evidence: &Evidence, key: &Key) -> usize {
 
 /// How often each way a cell was seen, and the trials that say so, those that decide first.
 pub(super) fn counts(universe: &Universe<'_>, evidence: &Evidence, key: &Key) -> (Counts, Vec<usize>) {
-    let naming = evidence.naming.get(key).into_iter().flatten().map(|ix| &evidence.clauses[*ix]);
-    let (counts, mut trials) = tally(universe, evidence, key, naming);
+    counts_charged(universe, evidence, key, |_| false)
+}
+
+/// The same without the failures that are charged to something else.
+pub(super) fn counts_charged(
+    universe: &Universe<'_>,
+    evidence: &Evidence,
+    key: &Key,
+    is_charged_elsewhere: impl Fn(usize) -> bool,
+) -> (Counts, Vec<usize>) {
+    let naming = evidence.naming.get(key).into_iter().flatten();
+    let seen = naming.map(|ix| (&evidence.clauses[*ix], !is_charged_elsewhere(*ix)));
+    let (counts, mut trials) = tally(universe, evidence, key, seen);
     trials.sort_unstable();
     (counts, trials.into_iter().map(|(_, _, trial)| trial).collect())
 }
 
-/// How often each way some clauses of a cell were seen; and the trials that say so: whether it only worked in one,
+/// How often each way some clauses of a cell were seen, those whose failures count; and the trials that say so: whether it only worked in one,
 /// whether others were there, and which.
 pub(super) fn tally<'e>(
     universe: &Universe<'_>,
     evidence: &Evidence,
     key: &Key,
-    clauses: impl Iterator<Item = &'e Clause>,
+    clauses: impl Iterator<Item = (&'e Clause, bool)>,
 ) -> (Counts, Vec<(bool, bool, usize)>) {
     let mut by_trial: BTreeMap<usize, (u32, u32)> = BTreeMap::new();
     let direct = universe.is_direct(key.check);
     let isolation = Isolation::of(universe, &key.sub);
-    for clause in clauses {
+    for (clause, failures_count) in clauses {
         let entry = by_trial.entry(clause.trial).or_default();
         if direct || isolation.is(&evidence.trials[clause.trial]) {
             entry.0 += clause.tally.ok;
         }
-        entry.1 += clause.tally.failed;
+        entry.1 += if failures_count { clause.tally.failed } else { 0 };
     }
     let mut counts = Counts::default();
     let mut trials = Vec::new();

@@ -4,14 +4,14 @@ use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Attempt, AttemptId, Cell, CheckName, Counts, End, ErrorSource, Known, Matrix, Outcome, Overlay, Party, RoleKind,
+    Attempt, AttemptId, Cell, CheckName, Counts, End, ErrorSource, Explained, Explanation, Known, Matrix, Outcome, Overlay, Party, RoleKind,
     RoleName, Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
 };
 
 use super::counts::tally;
 use super::hunt::Core;
 use super::judge::Judgement;
-use super::state::{BUILDS, State};
+use super::state::{BUILDS, Charge, State};
 use super::universe::{Key, PartyIx, Sub};
 
 /// What a sweep knows.
@@ -112,8 +112,8 @@ impl Judgement<'_> {
                 continue;
             }
             let cells = self.universe.cells(key);
-            // It worked, and it failed, and why is not found out yet: that is no pass.
-            let unexplained = *state == State::Pass && open_keys.contains(key);
+            // It worked, and it failed, and why is not established: that is no pass.
+            let unexplained = *state == State::Pass && self.unexplained(key) > 0;
             let verdict = self.verdict(key, if unexplained { &State::Open } else { state }, attempts);
             for cell in cells {
                 if is_asked {
@@ -151,33 +151,70 @@ impl Judgement<'_> {
             State::Broken(broken) => VerdictKind::Broken { party: party(*broken) },
             State::Unsupported => VerdictKind::Unsupported,
             State::Error(detail) => VerdictKind::Error { detail: detail.clone(), source: ErrorSource::default() },
-            State::Open => match counts.failed + counts.mixed {
-                0 => VerdictKind::Untested(Untested::Pending),
-                networks => VerdictKind::Untested(Untested::Suspected { networks }),
-            },
+            State::Suspicious => {
+                let detail = "it failed wherever it ran, and has passed nowhere".to_owned();
+                VerdictKind::Error { detail, source: ErrorSource::Check }
+            }
+            State::Open | State::Exhausted if counts.failed + counts.mixed > 0 => {
+                VerdictKind::Untested(Untested::Suspected { networks: counts.failed + counts.mixed })
+            }
+            State::Open => VerdictKind::Untested(Untested::Pending),
             State::Blocked(by) => VerdictKind::Untested(Untested::Blocked { by: self.universe.cell(by) }),
             State::Exhausted => VerdictKind::Untested(Untested::Exhausted),
             State::NotSeated => VerdictKind::Untested(Untested::NotSeated),
             State::NotAsked => VerdictKind::Untested(Untested::NotAsked),
         };
-        Verdict { kind, counts, evidence, explained: Vec::new() }
+        Verdict { kind, counts, evidence, explained: self.explained(key) }
     }
 
-    /// How often each way a set was seen (any of it with any of it, while all of it was there), and the trials in which it
-    /// failed.
+    /// The failures of a cell that something else explains, each explanation with its networks.
+    fn explained(&self, key: &Key) -> Vec<Explained> {
+        let mut by_cell: BTreeMap<&Key, BTreeSet<usize>> = BTreeMap::new();
+        let mut by_noise: BTreeMap<(u32, u32), BTreeSet<usize>> = BTreeMap::new();
+        for ix in self.evidence.naming.get(key).into_iter().flatten().filter(|ix| self.is_charged_elsewhere(**ix, key)) {
+            let trial = self.evidence.clauses[*ix].trial;
+            match self.charges.get(ix) {
+                Some(Charge::Cells(cells)) => {
+                    for cell in cells {
+                        by_cell.entry(cell).or_default().insert(trial);
+                    }
+                }
+                Some(Charge::Noise(noise)) => {
+                    by_noise.entry((noise.failed, noise.networks)).or_default().insert(trial);
+                }
+                Some(Charge::Check) | None => {}
+            }
+        }
+        let count = |trials: &BTreeSet<usize>| u32::try_from(trials.len()).unwrap_or(u32::MAX);
+        let cells = by_cell.into_iter().map(|(cell, trials)| Explained {
+            networks: count(&trials),
+            by: Explanation::Cell { cell: self.universe.cell(cell) },
+        });
+        let noise = by_noise.into_iter().map(|((failed, networks), trials)| Explained {
+            networks: count(&trials),
+            by: Explanation::Noise { failed, networks },
+        });
+        cells.chain(noise).collect()
+    }
+
+    /// How often each way those of a set that fail together were seen while all of it was there, and the trials in which
+    /// they failed.
     fn together(&self, key: &Key, set: &[PartyIx]) -> (Counts, Vec<usize>) {
         let axis: Vec<PartyIx> =
             set.iter().copied().filter(|p| self.universe.is_axis(self.universe.parties[*p].role)).collect();
         let size = |trial: usize| self.evidence.trials[trial].composition.parties().len();
-        let clauses = self.evidence.clauses.iter().filter(|clause| {
-            let trial = &self.evidence.trials[clause.trial];
-            trial.point == key.point && clause.check == key.check && {
-                let seated = trial.composition.parties();
-                axis.iter().all(|p| seated.contains(p))
-                    && Core::of(&self.evidence, clause).parties().iter().all(|p| set.contains(p))
-            }
+        let charged = |ix: usize| matches!(self.charges.get(&ix), Some(Charge::Cells(cells)) if cells.contains(key));
+        let clauses = || self.evidence.clauses.iter().enumerate();
+        let failing: BTreeSet<Core> =
+            clauses().filter(|(ix, _)| charged(*ix)).map(|(_, clause)| Core::of(&self.evidence, clause)).collect();
+        let seen = clauses().filter(|(_, clause)| {
+            let seated = self.evidence.trials[clause.trial].composition.parties();
+            clause.check == key.check
+                && failing.contains(&Core::of(&self.evidence, clause))
+                && axis.iter().all(|p| seated.contains(p))
         });
-        let (counts, mut trials) = tally(&self.universe, &self.evidence, key, clauses);
+        let seen = seen.map(|(ix, clause)| (clause, charged(ix)));
+        let (counts, mut trials) = tally(&self.universe, &self.evidence, key, seen);
         trials.retain(|(passed, ..)| !passed);
         // The smallest networks show it best.
         trials.sort_by_key(|(_, _, trial)| (size(*trial), *trial));

@@ -1,7 +1,7 @@
 //! Recorded attempts → clauses: what each network said about each check among the same parties.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Attempt, Cell, End, NetworkPlan, NodeName, Outcome, RoleKind, Scope};
 
@@ -75,6 +75,8 @@ pub struct Evidence {
     pub asked: HashMap<Key, Vec<usize>>,
     /// For each composition, its trials.
     pub runs: HashMap<(usize, Composition), Vec<usize>>,
+    /// Who was asked, or seen, under a check as it is defined now, in which trial that the infrastructure did not fail.
+    tried: HashSet<(usize, CheckIx, PartyIx)>,
 }
 
 impl Evidence {
@@ -96,11 +98,15 @@ impl Evidence {
             }
             let point = evidence.trials[clause.trial].point;
             for party in clause.tuple.parties() {
+                evidence.tried.insert((clause.trial, clause.check, party));
                 evidence.by_party.entry((point, clause.check, party)).or_default().push(ix);
             }
         }
         for (ix, trial) in evidence.trials.iter().enumerate() {
             for cell in &trial.asks {
+                if !trial.failed_infrastructure {
+                    evidence.tried.extend(cell.sub.parties().into_iter().map(|party| (ix, cell.check, party)));
+                }
                 evidence.asked.entry(cell.clone()).or_default().push(ix);
             }
             evidence.runs.entry((trial.point, trial.composition.clone())).or_default().push(ix);
@@ -192,6 +198,11 @@ impl Evidence {
                 false => clause.tally.error += clause.tally.missing,
             }
         }
+    }
+
+    /// Whether a trial tried a check, as it is defined now, on a party: it was asked there, or something was heard of it.
+    pub fn tried(&self, trial: usize, check: CheckIx, party: PartyIx) -> bool {
+        self.tried.contains(&(trial, check, party))
     }
 
     /// The clauses of a check in which a party took part.

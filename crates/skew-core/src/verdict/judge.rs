@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use crate::model::{Attempt, Counts, Matrix, Strategy};
 
 use super::broken::Soundness;
-use super::counts::{counts, times_asked};
+use super::counts::{counts, counts_charged, times_asked};
 use super::evidence::{Clause, Evidence, Isolation};
 use super::judging::{Judging, SEPARATIONS};
 use super::reach::{Bad, Search, Unreachable};
-use super::state::{BUILDS, Incident, Need, State};
-use super::universe::{CheckIx, Key, PartyIx, Universe, VersionIx};
+use super::state::{BUILDS, Charge, Incident, Need, State};
+use super::universe::{CheckIx, Key, PartyIx, Sub, Universe, VersionIx};
 
 /// The engine's whole knowledge: input of both the verdicts and the plan.
 #[derive(Debug)]
@@ -28,6 +28,16 @@ pub struct Judgement<'m> {
     pub incidents: Vec<Incident>,
     /// Cells that worked, and so are no suspects.
     pub cleared: HashSet<Key>,
+    /// The failures that are explained, by clause.
+    pub charges: BTreeMap<usize, Charge>,
+}
+
+/// What the rules came to.
+struct Concluded {
+    states: BTreeMap<Key, State>,
+    incidents: Vec<Incident>,
+    cleared: HashSet<Key>,
+    charges: BTreeMap<usize, Charge>,
 }
 
 impl<'m> Judgement<'m> {
@@ -41,8 +51,8 @@ impl<'m> Judgement<'m> {
         }
         let asked: BTreeSet<Key> = cells.iter().filter(|key| is_asked(&universe, key)).cloned().collect();
         let judge = Judging::new(&universe, &evidence, &asked);
-        let (states, incidents, cleared) = judge.run(cells);
-        Self { universe, evidence, asked, states, incidents, cleared }
+        let Concluded { states, incidents, cleared, charges } = judge.run(cells);
+        Self { universe, evidence, asked, states, incidents, cleared, charges }
     }
 
     /// How often networks asked a cell without the infrastructure failing them.
@@ -50,9 +60,30 @@ impl<'m> Judgement<'m> {
         times_asked(&self.evidence, key)
     }
 
-    /// How often each way a cell was seen, and the trials that say so, those that decide first.
+    /// How often each way a cell was seen, and the trials that say so, those that decide first; without failures that are
+    /// charged to something else.
     pub fn counts(&self, key: &Key) -> (Counts, Vec<usize>) {
-        counts(&self.universe, &self.evidence, key)
+        counts_charged(&self.universe, &self.evidence, key, |ix| self.is_charged_elsewhere(ix, key))
+    }
+
+    /// Whether a failure is explained by something other than this cell.
+    pub(super) fn is_charged_elsewhere(&self, clause: usize, key: &Key) -> bool {
+        match self.charges.get(&clause) {
+            Some(Charge::Cells(cells)) => !cells.contains(key),
+            Some(Charge::Noise(_)) => self.states.get(key) == Some(&State::Pass),
+            Some(Charge::Check) | None => false,
+        }
+    }
+
+    /// Networks in which a cell failed and nothing explains it.
+    pub(super) fn unexplained(&self, key: &Key) -> u32 {
+        let naming = self.evidence.naming.get(key).into_iter().flatten();
+        let failed = naming.filter(|ix| self.evidence.clauses[**ix].tally.failed > 0);
+        let open: BTreeSet<usize> = failed
+            .filter(|ix| !self.charges.contains_key(ix))
+            .map(|ix| self.evidence.clauses[*ix].trial)
+            .collect();
+        u32::try_from(open.len()).unwrap_or(u32::MAX)
     }
 
     /// Asked cells that are not settled, or named by a failure that nothing explains.
@@ -93,16 +124,17 @@ fn is_asked(universe: &Universe<'_>, key: &Key) -> bool {
 }
 
 impl Judging<'_, '_> {
-    fn run(mut self, cells: BTreeSet<Key>) -> (BTreeMap<Key, State>, Vec<Incident>, HashSet<Key>) {
+    fn run(mut self, cells: BTreeSet<Key>) -> Concluded {
         self.clear();
+        self.suspect_checks();
         let mut failures: Vec<usize> = self.failures();
-        failures.retain(|ix| !self.is_explained_by_broken(*ix));
+        failures.retain(|ix| !self.charges.contains_key(ix) && !self.is_explained_by_broken(*ix));
         let ripe: Vec<usize> = failures.iter().copied().filter(|ix| self.is_ripe(*ix)).collect();
         let convicted = self.convict(&ripe);
         for key in convicted {
             self.states.insert(key, State::Fail);
         }
-        failures.retain(|ix| !self.names_state(*ix, |state| *state == State::Fail));
+        failures.retain(|ix| !self.is_explained_by_conviction(*ix));
         // Suspects first: while one of the named cells never worked, it may be the reason.
         let (suspect, unexplained): (Vec<usize>, Vec<usize>) = failures
             .into_iter()
@@ -116,7 +148,8 @@ impl Judging<'_, '_> {
             }
         }
         self.block();
-        (self.states, self.incidents, self.cleared)
+        let Self { states, incidents, cleared, charges, .. } = self;
+        Concluded { states, incidents, cleared, charges }
     }
 
     /// Rule 8: a cell that no admissible network can observe is not open any more.
@@ -163,19 +196,82 @@ impl Judging<'_, '_> {
     fn is_explained_by_broken(&mut self, ix: usize) -> bool {
         let clause = &self.evidence.clauses[ix];
         let point = self.evidence.trials[clause.trial].point;
-        let mut found = false;
+        let mut cells = BTreeSet::new();
         for party in clause.tuple.parties() {
             if self.soundness(point, clause.check, party) != Soundness::Broken {
                 continue;
             }
-            found = true;
             for key in clause.cells.iter().filter(|key| key.sub.parties().contains(&party)) {
-                if !self.cleared.contains(key) {
-                    self.states.insert(key.clone(), State::Broken(party));
-                }
+                cells.insert(key.clone());
+                // What worked as well flakes, and for that the party is to blame.
+                let worked = self.cleared.contains(key);
+                self.states
+                    .insert(key.clone(), if worked { State::Flaky(Some(party)) } else { State::Broken(party) });
             }
         }
+        let found = !cells.is_empty();
+        if found {
+            self.charges.insert(ix, Charge::Cells(cells));
+        }
         found
+    }
+
+    /// A failure that names a convicted cell is its failure.
+    fn is_explained_by_conviction(&mut self, ix: usize) -> bool {
+        let is_convicted = |key: &&Key| self.states.get(*key) == Some(&State::Fail);
+        let cells: BTreeSet<Key> = self.evidence.clauses[ix].cells.iter().filter(is_convicted).cloned().collect();
+        let found = !cells.is_empty();
+        if found {
+            self.charges.insert(ix, Charge::Cells(cells));
+        }
+        found
+    }
+
+    /// Straight failures that convict a cell: as many as the policy wants, and as chance would not give any of the cells.
+    fn convicts(&self, key: &Key) -> usize {
+        let own: BTreeSet<usize> = self.evidence.naming.get(key).into_iter().flatten().copied().collect();
+        let cells = self.asked.iter().filter(|other| other.check == key.check && other.point == key.point).count();
+        let noise = self.noise(key.point, key.check, &own);
+        let needed = noise.convicts(cells, self.bounds.error_rate());
+        needed.min(self.bounds.attempts / 2).max(self.bounds.convict)
+    }
+
+    /// A check that failed wherever it ran, on parties that have no version in common, and that passed nowhere, is
+    /// likeliest wrong itself: it convicts nobody. Checks on nodes are looked at role by role.
+    fn suspect_checks(&mut self) {
+        let mut groups: BTreeMap<(CheckIx, Option<usize>), Vec<usize>> = BTreeMap::new();
+        let group = |key: &Key| {
+            let role = match &key.sub {
+                Sub::Alone(party) => Some(self.universe.parties[*party].role),
+                Sub::Ordered(..) | Sub::Symmetric(..) | Sub::Set(_) => None,
+            };
+            (key.check, role)
+        };
+        for (ix, clause) in self.evidence.clauses.iter().enumerate().filter(|(_, c)| c.tally.ok + c.tally.failed > 0) {
+            if let Some(key) = clause.cells.first() {
+                groups.entry(group(key)).or_default().push(ix);
+            }
+        }
+        let mut suspicious = BTreeSet::new();
+        for (name, clauses) in groups {
+            let all = || clauses.iter().map(|ix| &self.evidence.clauses[*ix]);
+            if all().any(|clause| clause.tally.ok > 0) {
+                continue;
+            }
+            let versions = |clause: &Clause| -> BTreeSet<VersionIx> {
+                clause.cells.iter().flat_map(|key| self.universe.versions_of(&key.sub)).collect()
+            };
+            let common = all().map(versions).reduce(|a, b| a.intersection(&b).copied().collect());
+            let tried = |key: &&Key| self.evidence.naming.contains_key(*key) || times_asked(self.evidence, key) > 0;
+            let complete = || self.asked.iter().filter(|key| group(key) == name).all(|key| tried(&key));
+            if common.is_some_and(|common| common.is_empty()) && complete() {
+                suspicious.insert(name);
+                self.charges.extend(clauses.iter().map(|ix| (*ix, Charge::Check)));
+            }
+        }
+        for key in self.asked.iter().filter(|key| suspicious.contains(&group(key))) {
+            self.states.insert(key.clone(), State::Suspicious);
+        }
     }
 
     /// Rules 2, 3 and 6: cells that failed often enough, in isolation too, never worked there, and are the only
@@ -191,7 +287,7 @@ impl Judging<'_, '_> {
             let trials: BTreeSet<usize> = clauses.iter().map(|ix| self.evidence.clauses[*ix].trial).collect();
             let isolation = Isolation::of(self.universe, &key.sub);
             let isolated = trials.iter().any(|trial| isolation.is(&self.evidence.trials[*trial]));
-            trials.len() >= self.bounds.convict && isolated
+            trials.len() >= self.convicts(key) && isolated
         };
         let only_suspect = |key: &Key, ix: &usize| {
             self.evidence.clauses[*ix].cells.iter().all(|other| other == key || self.cleared.contains(other))
@@ -204,7 +300,7 @@ impl Judging<'_, '_> {
             }
         }
         // What could not be told apart although it was tried: together they fail, so each of them is reported.
-        let tried = |key: &Key| times_asked(self.evidence, key) >= self.bounds.convict + SEPARATIONS;
+        let tried = |key: &Key| times_asked(self.evidence, key) >= self.convicts(key) + SEPARATIONS;
         let mut rivals = BTreeSet::new();
         for (key, clauses) in accused.iter().filter(guilty) {
             let unexplained = |ix: &&usize| !self.evidence.clauses[**ix].cells.iter().any(|k| convicted.contains(k));
@@ -235,16 +331,16 @@ impl Judging<'_, '_> {
             let rivals: BTreeSet<Key> = suspects.iter().map(|(_, _, key)| (*key).clone()).collect();
             let next = suspects.iter().find(|(_, _, key)| times_asked(self.evidence, key) < self.bounds.attempts);
             let Some((_, _, key)) = next else {
-                let detail = format!("failed, and not explained within {} networks", self.bounds.attempts);
                 for (_, _, key) in suspects {
-                    self.states.entry(key.clone()).or_insert(State::Error(detail.clone()));
+                    self.states.entry(key.clone()).or_insert(State::Exhausted);
                 }
+                self.charges.insert(*ix, Charge::Cells(rivals));
                 continue;
             };
             let key = (*key).clone();
             let (counts, _) = counts(self.universe, self.evidence, &key);
             let trials = (counts.failed + counts.mixed) as usize;
-            let need = if counts.failed_isolated == 0 || trials < self.bounds.convict {
+            let need = if counts.failed_isolated == 0 || trials < self.convicts(&key) {
                 Need::Isolate(key.clone())
             } else {
                 Need::Separate(key.clone(), rivals)

@@ -6,7 +6,7 @@ use crate::model::Bounds;
 
 use super::broken::{self, Soundness};
 use super::evidence::Evidence;
-use super::state::{Incident, Need, State};
+use super::state::{Charge, Incident, Need, State};
 use super::universe::{CheckIx, Key, PartyIx, Universe};
 
 /// Networks that try to tell rival suspects apart before each of them is reported.
@@ -23,10 +23,18 @@ pub(super) struct Judging<'j, 'm> {
     pub(super) cleared: HashSet<Key>,
     pub(super) states: BTreeMap<Key, State>,
     pub(super) incidents: Vec<Incident>,
+    /// The failures that are explained, by clause.
+    pub(super) charges: BTreeMap<usize, Charge>,
+    /// The clauses of each check.
+    pub(super) by_check: HashMap<(usize, CheckIx), Vec<usize>>,
 }
 
 impl<'j, 'm> Judging<'j, 'm> {
     pub(super) fn new(universe: &'j Universe<'m>, evidence: &'j Evidence, asked: &'j BTreeSet<Key>) -> Self {
+        let mut by_check: HashMap<(usize, CheckIx), Vec<usize>> = HashMap::new();
+        for (ix, clause) in evidence.clauses.iter().enumerate() {
+            by_check.entry((evidence.trials[clause.trial].point, clause.check)).or_default().push(ix);
+        }
         Self {
             universe,
             evidence,
@@ -37,11 +45,9 @@ impl<'j, 'm> Judging<'j, 'm> {
             cleared: HashSet::new(),
             states: BTreeMap::new(),
             incidents: Vec::new(),
+            charges: BTreeMap::new(),
+            by_check,
         }
-    }
-
-    pub(super) fn names_state(&self, ix: usize, test: impl Fn(&State) -> bool) -> bool {
-        self.evidence.clauses[ix].cells.iter().any(|key| self.states.get(key).is_some_and(&test))
     }
 
     pub(super) fn push_incident(&mut self, clause: usize, cell: Key, need: Need) {

@@ -2,11 +2,11 @@
 //!
 //! Pure: no I/O, no clock; the verdict does not depend on the order of the evidence.
 
+mod attribution;
 mod broken;
 mod counts;
 mod decide;
 mod evidence;
-mod flaking;
 mod hunt;
 mod judge;
 mod judging;
@@ -21,6 +21,6 @@ pub use evidence::{Clause, Evidence, Isolation, Seating, Tally, Trial};
 pub use hunt::Third;
 pub use judge::Judgement;
 pub use reach::{Bad, Reach, Search, Unreachable};
-pub use state::{BUILDS, Incident, Need, State};
-pub use statistics::{at_least, excluded_rate, interval};
+pub use state::{BUILDS, Charge, Incident, Need, State};
+pub use statistics::{Noise, at_least, excluded_rate, interval};
 pub use universe::{CheckIx, Composition, Key, Part, PartyInfo, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::hunt::Third;
+use super::statistics::Noise;
 use super::universe::{CheckIx, Key, PartyIx, VersionIx};
 
 /// The built-in check that an image could be built.
@@ -25,6 +26,8 @@ pub enum State {
     Unsupported,
     /// The harness failed, in words.
     Error(String),
+    /// The check failed wherever it ran, and passed nowhere: it is likeliest wrong itself.
+    Suspicious,
     /// It is asked and nothing can be said yet.
     Open,
     /// The failures that name it are all explained by this cell, and it cannot be tried without that.
@@ -47,7 +50,7 @@ impl State {
     pub fn is_bad(&self) -> bool {
         match self {
             Self::Fail | Self::Flaky(_) | Self::Interference | Self::Broken(_) => true,
-            Self::Pass | Self::Unsupported | Self::Error(_) | Self::Open => false,
+            Self::Pass | Self::Unsupported | Self::Error(_) | Self::Suspicious | Self::Open => false,
             Self::Blocked(_) | Self::Exhausted | Self::NotSeated | Self::NotAsked => false,
         }
     }
@@ -73,6 +76,17 @@ pub enum Need {
     Rerun(usize),
     /// The trial with only these third versions.
     Thirds(usize, BTreeSet<Third>),
+}
+
+/// What explains a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Charge {
+    /// These cells: what is known of them, or of a party in them, is established, or they stay under suspicion.
+    Cells(BTreeSet<Key>),
+    /// The check's own noise.
+    Noise(Noise),
+    /// The check itself, which passed nowhere.
+    Check,
 }
 
 /// A failure that nothing explains yet.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::counts::{counts, times_asked};
 use super::hunt::{self, Core, Hunt, Third};
 use super::judging::Judging;
-use super::state::{Need, State};
+use super::state::{Charge, Need, State};
 use super::universe::{Key, Sub};
 
 impl Judging<'_, '_> {
@@ -15,47 +15,43 @@ impl Judging<'_, '_> {
         for ix in unexplained {
             by_core.entry(Core::of(self.evidence, &self.evidence.clauses[ix])).or_default().push(ix);
         }
-        // What is found for one core explains others, so what is found comes first.
-        let mut pending: Vec<(Core, Vec<usize>)> = Vec::new();
-        for (core, clauses) in by_core {
-            let seen = hunt::seen(self.universe, self.evidence, &core);
-            let mut left = Vec::new();
+        // What is established for one core explains others, so that comes first: sets, then what flakes.
+        for (core, clauses) in &by_core {
+            let seen = hunt::seen(self.universe, self.evidence, core);
             for ix in clauses {
-                let trial = self.evidence.clauses[ix].trial;
-                let thirds = hunt::thirds(self.universe, self.evidence, trial, &core);
-                let found = (!thirds.is_empty()).then(|| hunt::minimize(&thirds, &seen, self.bounds.convict));
-                match found {
-                    Some(Hunt::Found(found)) => self.found(&core, trial, &found),
-                    Some(Hunt::Needs(_) | Hunt::Intermittent) | None => left.push(ix),
+                let trial = self.evidence.clauses[*ix].trial;
+                let thirds = hunt::thirds(self.universe, self.evidence, trial, core);
+                if let Some(Hunt::Found(found)) =
+                    (!thirds.is_empty()).then(|| hunt::minimize(&thirds, &seen, &self.bounds))
+                {
+                    self.found(core, trial, &found);
                 }
             }
-            pending.push((core, left));
         }
-        for (core, clauses) in pending {
-            let seen = hunt::seen(self.universe, self.evidence, &core);
-            for ix in clauses {
-                self.hunt_one(&core, &seen, ix);
+        let left = self.charge_flaking(by_core.values().flatten().copied().collect());
+        for ix in left {
+            if self.charges.contains_key(&ix) {
+                continue;
             }
+            let core = Core::of(self.evidence, &self.evidence.clauses[ix]);
+            let seen = hunt::seen(self.universe, self.evidence, &core);
+            self.hunt_one(&core, &seen, ix);
         }
     }
 
     fn hunt_one(&mut self, core: &Core, seen: &BTreeMap<BTreeSet<Third>, hunt::Seen>, ix: usize) {
         let clause = &self.evidence.clauses[ix];
         let trial = clause.trial;
-        if self.names_state(ix, |state| matches!(state, State::Flaky(_))) {
-            self.spread_flaking(ix);
-            return;
-        }
         let thirds = hunt::thirds(self.universe, self.evidence, trial, core);
         let here = seen.get(&thirds).cloned().unwrap_or_default();
-        if clause.tally.ok > 0 || here.is_intermittent() || thirds.is_empty() {
-            self.flaky(ix);
+        if clause.tally.ok > 0 || here.is_intermittent() || here.fails() == Some(false) || thirds.is_empty() {
+            self.flaking(ix);
             return;
         }
         let cell = clause.cells[0].clone();
-        if clause.cells.iter().all(|key| times_asked(self.evidence, key) >= self.bounds.attempts) {
-            let detail = format!("failed, and not explained within {} networks", self.bounds.attempts);
-            self.states.insert(cell, State::Error(detail));
+        let limit = self.bounds.attempts + self.bounds.contrast;
+        if clause.cells.iter().all(|key| times_asked(self.evidence, key) >= limit) {
+            self.flaking(ix);
             return;
         }
         // Rule 3: first each suspect in isolation, then the original unchanged.
@@ -70,10 +66,11 @@ impl Judging<'_, '_> {
             return;
         }
         if self.evidence.trials[trial].foreign {
-            // Someone in it has left the matrix: it cannot be rerun, and what it suspected has worked since.
+            // Someone in it has left the matrix: it cannot be run again.
+            self.flaking(ix);
             return;
         }
-        if here.failed.len() < 2 {
+        if here.networks() < 2 {
             self.push_incident(ix, cell, Need::Rerun(trial));
             return;
         }
@@ -83,27 +80,37 @@ impl Judging<'_, '_> {
             thirds
         } else {
             match seen.get(&clean) {
-                Some(seen) if seen.is_intermittent() => return self.flaky(ix),
-                Some(seen) if !seen.failed.is_empty() => clean,
-                Some(seen) if !seen.passed.is_empty() || seen.silent.len() >= 2 => return,
+                Some(seen) if seen.is_intermittent() => return self.flaking(ix),
+                Some(seen) if seen.fails() == Some(true) => clean,
+                Some(seen) if seen.fails() == Some(false) => return self.excuse(ix, core),
                 Some(_) | None => return self.push_incident(ix, cell, Need::Thirds(trial, clean)),
             }
         };
         // Who was found to disturb others is asked first.
         let start = match self.disturbers(core, &start) {
             Some(few) => match seen.get(&few) {
-                Some(seen) if seen.is_intermittent() => return self.flaky(ix),
-                Some(seen) if !seen.failed.is_empty() => few,
-                Some(seen) if !seen.passed.is_empty() || seen.silent.len() >= 2 => start,
+                Some(seen) if seen.is_intermittent() => return self.flaking(ix),
+                Some(seen) if seen.fails() == Some(true) => few,
+                Some(seen) if seen.fails() == Some(false) => start,
                 Some(_) | None => return self.push_incident(ix, cell, Need::Thirds(trial, few)),
             },
             None => start,
         };
-        match hunt::minimize(&start, seen, self.bounds.convict) {
+        match hunt::minimize(&start, seen, &self.bounds) {
             Hunt::Needs(thirds) => self.push_incident(ix, cell, Need::Thirds(trial, thirds)),
             Hunt::Found(found) => self.found(core, trial, &found),
-            Hunt::Intermittent => self.flaky(ix),
+            Hunt::Intermittent => self.flaking(ix),
         }
+    }
+
+    /// Rule 2: it fails where a cell that is known to be bad is seated, and not without it.
+    fn excuse(&mut self, ix: usize, core: &Core) {
+        let seated = self.evidence.trials[self.evidence.clauses[ix].trial].composition.parties();
+        let is_there = |(key, state): &(&Key, &State)| {
+            key.point == core.point && state.is_bad() && key.sub.parties().iter().all(|p| seated.contains(p))
+        };
+        let cells: BTreeSet<Key> = self.states.iter().filter(is_there).map(|(key, _)| key.clone()).collect();
+        self.charges.insert(ix, Charge::Cells(cells));
     }
 
     /// Records a set that fails together.
@@ -117,6 +124,13 @@ impl Judging<'_, '_> {
         let sub = Sub::Set(parties.into_iter().collect());
         let versions = self.universe.versions_of(&sub).len();
         let key = Key { point: core.point, check: core.check, sub };
+        for ix in self.of_core(core) {
+            let clause = &self.evidence.clauses[ix];
+            let seated = self.evidence.trials[clause.trial].composition.parties();
+            if clause.tally.failed > 0 && found.iter().all(|third| seated.contains(third)) {
+                self.charges.insert(ix, Charge::Cells(BTreeSet::from([key.clone()])));
+            }
+        }
         self.states.insert(key, if versions >= 3 { State::Interference } else { State::Fail });
     }
 

@@ -3,6 +3,7 @@
 //! The simulation knows which pairs, triples, versions and presences are bad; `plan` and `verdict` see only what its
 //! networks let observe.
 
+mod rates;
 mod world;
 
 use proptest::prelude::*;
@@ -46,7 +47,7 @@ fn check(world: &World) {
 }
 
 fn world(strategy: Strategy, flaws: Vec<Flaw>) -> World {
-    World { versions: 6, seats: 4, strategy, flaws, shape: Shape::Ledger, jobs: 1, seed: 7, candidate: 5, outage: None }
+    World { versions: 6, seats: 4, strategy, flaws, shape: Shape::Ledger, jobs: 1, seed: 7, candidate: 5, outage: None, repeats: 4, noise: 0 }
 }
 
 const STRATEGIES: [Strategy; 5] =

@@ -49,6 +49,43 @@ pub(crate) enum Flaw {
         from: usize,
         to: usize,
     },
+    /// What this party takes part in fails with a probability.
+    FlakyParty {
+        check: &'static str,
+        role: &'static str,
+        version: usize,
+        side: Side,
+        chance: Chance,
+    },
+    /// What goes from one to the other fails with a probability.
+    FlakyPair {
+        check: &'static str,
+        from: (&'static str, usize),
+        to: (&'static str, usize),
+        chance: Chance,
+    },
+    /// A node of this version exits in a network with this doorman, with a probability.
+    Dying {
+        node: usize,
+        doorman: usize,
+        percent: u32,
+    },
+}
+
+/// As what a party flakes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Side {
+    From,
+    To,
+    Any,
+}
+
+/// How often something fails.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Chance {
+    pub percent: u32,
+    /// Whether a network in which it fails fails as a whole; else each observation is drawn.
+    pub whole: bool,
 }
 
 /// A role at a version.
@@ -83,6 +120,72 @@ impl Flaw {
                     && seated.iter().any(|who| is(who, "node", *present))
             }
             Self::Alternating { .. } | Self::Unsupported { .. } | Self::Unbuilt { .. } | Self::Silent { .. } => false,
+            Self::FlakyParty { .. } | Self::FlakyPair { .. } | Self::Dying { .. } => false,
+        }
+    }
+
+    /// With what chance it makes a check between these fail.
+    fn chance(&self, check: &str, a: &Who, b: &Who, vias: &[Who]) -> Option<Chance> {
+        let is = |who: &Who, role: &str, version: usize| who.0 == role && who.1 == version;
+        match self {
+            Self::FlakyParty { check: c, role, version, side, chance } if *c == check => {
+                let strikes = match side {
+                    Side::From => is(a, role, *version),
+                    Side::To => is(b, role, *version),
+                    Side::Any => [a, b].into_iter().chain(vias).any(|who| is(who, role, *version)),
+                };
+                strikes.then_some(*chance)
+            }
+            Self::FlakyPair { check: c, from, to, chance } if *c == check => {
+                let mut ordered: Vec<(&Who, &Who)> = vec![(a, b)];
+                for via in vias {
+                    ordered.extend([(a, via), (via, b)]);
+                }
+                ordered.iter().any(|(x, y)| is(x, from.0, from.1) && is(y, to.0, to.1)).then_some(*chance)
+            }
+            _ => None,
+        }
+    }
+
+    /// The check that it spoils.
+    pub(crate) fn check(&self) -> &'static str {
+        match self {
+            Self::Pair { check, .. }
+            | Self::Broken { check, .. }
+            | Self::FlakyParty { check, .. }
+            | Self::FlakyPair { check, .. } => check,
+            Self::Dying { .. } => "exit",
+            Self::Unsupported { .. } => "audit",
+            _ => "pay",
+        }
+    }
+
+    /// The rate in percent at which it makes a cell fail, whatever the company; 100 for what always fails.
+    pub(crate) fn planted(&self, cell: &Cell) -> u32 {
+        let check = cell.check.as_str();
+        let who = |party: &Party| (party.role.as_str().to_owned(), version_of(party));
+        let is = |who: &Who, role: &str, version: usize| who.0 == role && who.1 == version;
+        match (self, &cell.subject) {
+            (Self::FlakyParty { check: c, role, version, side, chance }, Subject::Ordered(a, b)) if *c == check => {
+                let (a, b) = (who(a), who(b));
+                let named = match side {
+                    Side::From => is(&a, role, *version),
+                    Side::To => is(&b, role, *version),
+                    Side::Any => is(&a, role, *version) || is(&b, role, *version),
+                };
+                if named { chance.percent } else { 0 }
+            }
+            (Self::FlakyPair { check: c, from, to, chance }, Subject::Ordered(a, b)) if *c == check => {
+                if is(&who(a), from.0, from.1) && is(&who(b), to.0, to.1) { chance.percent } else { 0 }
+            }
+            (Self::Pair { check: c, from, to }, Subject::Ordered(a, b)) if *c == check => {
+                if is(&who(a), from.0, from.1) && is(&who(b), to.0, to.1) { 100 } else { 0 }
+            }
+            (Self::Broken { check: c, role, version }, subject) if *c == check => {
+                let named = subject.parties().into_iter().any(|party| is(&who(party), role, *version));
+                if named { 100 } else { 0 }
+            }
+            _ => 0,
         }
     }
 }
@@ -109,6 +212,10 @@ pub(crate) struct World {
     pub candidate: usize,
     /// Networks that run before the infrastructure fails all others.
     pub outage: Option<usize>,
+    /// How often each check is repeated between two nodes of a network.
+    pub repeats: u32,
+    /// Of ten thousand checks between two nodes, those that fail for no reason.
+    pub noise: u32,
 }
 
 pub(crate) struct Simulated {
@@ -210,6 +317,7 @@ impl World {
                     vec![
                         life("builds", &all),
                         life("ready", &all),
+                        life("exit", &all),
                         pair("registers", "node", "doorman", &[], &[], true),
                         pair("pay", "node", "node", &["notary"], &["registers"], true),
                         pair("audit", "node", "notary", &[], &["registers"], true),
@@ -279,7 +387,7 @@ impl World {
         Attempt {
             id: AttemptId(format!("{:016x}", hash(ordinal as u64, &plan.id.0))),
             sweep: SweepId("sweep".to_owned()),
-            observations: if down { Vec::new() } else { self.observe(&plan) },
+            observations: if down { Vec::new() } else { self.observe(&plan, ordinal) },
             network: plan,
             frame: matrix.frame,
             checks: matrix.checks.iter().map(|check| (check.name.clone(), check.definition)).collect(),
@@ -295,9 +403,34 @@ impl World {
         }
     }
 
-    fn observe(&self, plan: &NetworkPlan) -> Vec<Observation> {
+    /// A number below ten thousand, another one for each network and salt.
+    fn draw(&self, ordinal: usize, salt: &str) -> u32 {
+        u32::try_from(hash(self.seed, &format!("{ordinal} {salt}")) % 10_000).unwrap()
+    }
+
+    /// How often of the repeats a check that does not always fail fails between two nodes.
+    fn flakes(&self, check: &str, ordinal: usize, a: &Seat, b: &Seat, vias: &[&Seat]) -> u32 {
+        let named = |seat: &Seat| (seat.party.role.as_str().to_owned(), version_of(&seat.party));
+        let vias: Vec<Who> = vias.iter().map(|via| named(via)).collect();
+        let (x, y) = (named(a), named(b));
+        let chances: Vec<(usize, Chance)> = (self.flaws.iter().enumerate())
+            .filter_map(|(ix, flaw)| flaw.chance(check, &x, &y, &vias).map(|chance| (ix, chance)))
+            .collect();
+        let strikes = |repeat: u32| {
+            let one = format!("{check} {} {} {repeat}", a.node, b.node);
+            let flaked = chances.iter().any(|(ix, chance)| {
+                let salt = if chance.whole { format!("flaw {ix}") } else { format!("flaw {ix} {one}") };
+                self.draw(ordinal, &salt) < chance.percent * 100
+            });
+            flaked || (self.noise > 0 && repeat == 0 && self.draw(ordinal, &one) < self.noise)
+        };
+        (0..self.repeats).map(|repeat| u32::from(strikes(repeat))).sum()
+    }
+
+    fn observe(&self, plan: &NetworkPlan, ordinal: usize) -> Vec<Observation> {
         let mut observations = Vec::new();
         let mut dead: BTreeSet<NodeName> = BTreeSet::new();
+        let mut died: BTreeSet<NodeName> = BTreeSet::new();
         let seats =
             |role: &str| plan.seats.iter().filter(|s| s.party.role.as_str() == role).cloned().collect::<Vec<Seat>>();
         let observe =
@@ -344,7 +477,7 @@ impl World {
                             continue;
                         }
                         if self.fails(check, plan, &a, &b, &vias) {
-                            observations.push(observe(check, &a, Some(&b), &vias, Outcome::Failed, 4));
+                            observations.push(observe(check, &a, Some(&b), &vias, Outcome::Failed, self.repeats));
                             if kills {
                                 dead.insert(a.node.clone());
                             }
@@ -354,7 +487,12 @@ impl World {
                             observations.push(observe(check, &a, Some(&b), &vias, Outcome::Ok, 2));
                             observations.push(observe(check, &a, Some(&b), &vias, Outcome::Failed, 2));
                         } else {
-                            observations.push(observe(check, &a, Some(&b), &vias, Outcome::Ok, 4));
+                            let failed = self.flakes(check, ordinal, &a, &b, &vias);
+                            for (result, count) in [(Outcome::Ok, self.repeats - failed), (Outcome::Failed, failed)] {
+                                if count > 0 {
+                                    observations.push(observe(check, &a, Some(&b), &vias, result, count));
+                                }
+                            }
                         }
                     }
                 }
@@ -362,11 +500,32 @@ impl World {
         match self.shape {
             Shape::Ledger => {
                 pairs("registers", "node", "doorman", None, &mut dead, true);
+                for seat in seats("node") {
+                    let beside = |doorman: &usize| seats("doorman").iter().any(|s| version_of(&s.party) == *doorman);
+                    let dies = self.flaws.iter().any(|flaw| {
+                        matches!(flaw, Flaw::Dying { node, doorman, percent }
+                            if *node == version_of(&seat.party)
+                                && beside(doorman)
+                                && self.draw(ordinal, &format!("dies {}", seat.node)) < percent * 100)
+                    });
+                    if dies {
+                        dead.insert(seat.node.clone());
+                        died.insert(seat.node);
+                    }
+                }
                 pairs("pay", "node", "node", Some("notary"), &mut dead, false);
                 pairs("audit", "node", "notary", None, &mut dead, false);
             }
             Shape::Replicas => pairs("replicates", "primary", "replica", None, &mut dead, false),
             Shape::Mediated => pairs("put", "member", "member", None, &mut dead, false),
+        }
+        for seat in plan.seats.iter().filter(|_| self.shape == Shape::Ledger) {
+            let result = match (died.contains(&seat.node), dead.contains(&seat.node)) {
+                (true, _) => Outcome::Failed,
+                (false, true) => Outcome::Blocked,
+                (false, false) => Outcome::Ok,
+            };
+            observations.push(observe("exit", seat, None, &[], result, 1));
         }
         observations
     }
@@ -387,6 +546,7 @@ impl World {
         self.flaws.iter().any(|flaw| match flaw {
             Flaw::Triple { from, to, via } => has("node", *from) && has("node", *to) && has("notary", *via),
             Flaw::Interference { from, to, present } => has("node", *from) && has("node", *to) && has("node", *present),
+            Flaw::Dying { node, doorman, .. } => set.len() == 2 && has("node", *node) && has("doorman", *doorman),
             _ => false,
         })
     }
@@ -446,7 +606,7 @@ impl World {
                 }
                 Flaw::Broken { check: "ready", role, version } if parties.contains(&(role, *version)) => {
                     return match check {
-                        "builds" => vec!["pass"],
+                        "builds" | "exit" => vec!["pass", "untested"],
                         "ready" => vec!["broken"],
                         _ => vec!["untested"],
                     };
@@ -519,6 +679,9 @@ impl World {
                 }
                 Flaw::Alternating { version } => vec![("node", *version)],
                 Flaw::Silent { from, to } => vec![("node", *from), ("node", *to)],
+                Flaw::FlakyParty { role, version, .. } => vec![(role, *version)],
+                Flaw::FlakyPair { from, to, .. } => vec![*from, *to],
+                Flaw::Dying { node, doorman, .. } => vec![("node", *node), ("doorman", *doorman)],
                 Flaw::Unsupported { .. } => vec![],
                 Flaw::Unbuilt { version } => vec![("node", *version), ("notary", *version), ("doorman", *version)],
             };
