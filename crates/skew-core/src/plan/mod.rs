@@ -97,9 +97,16 @@ impl<'p, 'm> Planner<'p, 'm> {
         let waiting: BTreeSet<Key> = self.open_cells().difference(&flying).cloned().collect();
         let asked = |key: &Key| self.judgement.evidence.asked.contains_key(key);
         let (again, fresh): (BTreeSet<Key>, BTreeSet<Key>) = waiting.into_iter().partition(asked);
-        self.cover(fresh, capacity);
+        // What does not start spoils every network that it sits in: that is settled first, and it waits until then.
+        let lifeless = self.lifeless();
+        self.suspects(&flying, capacity, |incident| lifeless.contains(&incident.cell));
+        let waits = |key: &Key| {
+            let parties = key.sub.parties();
+            lifeless.iter().any(|life| life.point == key.point && life.sub.parties().iter().any(|p| parties.contains(p)))
+        };
+        self.cover(fresh.into_iter().filter(|key| !waits(key)).collect(), capacity);
         if self.planned.len() < capacity {
-            self.suspects(&flying, capacity);
+            self.suspects(&flying, capacity, |_| true);
         }
         // What was asked in vain was often kept from running by what the incidents are about.
         let undecided = !self.judgement.incidents.is_empty() && !self.in_flight.is_empty();
@@ -109,6 +116,14 @@ impl<'p, 'm> Planner<'p, 'm> {
             self.cover(again.difference(&accused).cloned().collect(), capacity);
         }
         self.planned
+    }
+
+    /// The cells of `starts` and `ready` that failed and are not settled.
+    fn lifeless(&self) -> BTreeSet<Key> {
+        let checks = &self.judgement.universe.matrix.checks;
+        let is_life = |key: &Key| ["starts", "ready"].contains(&checks[key.check].name.as_str());
+        let cells = self.judgement.incidents.iter().map(|incident| &incident.cell);
+        cells.filter(|key| is_life(key)).cloned().collect()
     }
 
     fn cover(&mut self, open: BTreeSet<Key>, capacity: usize) {

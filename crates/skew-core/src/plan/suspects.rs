@@ -10,8 +10,8 @@ use super::seats::{Draft, fill};
 
 impl Planner<'_, '_> {
     /// Plans for every incident what it needs, once: incidents that need the same network share it.
-    pub(super) fn suspects(&mut self, flying: &BTreeSet<Key>, capacity: usize) {
-        for incident in self.judgement.incidents.clone() {
+    pub(super) fn suspects(&mut self, flying: &BTreeSet<Key>, capacity: usize, which: impl Fn(&Incident) -> bool) {
+        for incident in self.judgement.incidents.clone().into_iter().filter(which) {
             if self.planned.len() >= capacity {
                 return;
             }

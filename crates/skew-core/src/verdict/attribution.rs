@@ -7,12 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::counts::{counts, times_asked};
-use super::evidence::Clause;
-use super::hunt::{self, Core, Third};
+use super::hunt::{Core, Third};
 use super::judging::{Judging, SEPARATIONS};
 use super::state::{Charge, Need, State};
 use super::statistics::{Noise, ln_any_rate};
-use super::universe::{CheckIx, Key, Part, PartyIx, Sub};
+use super::universe::{CheckIx, Key, Part, PartyIx, Sub, VersionIx};
 
 /// What may make an observation fail now and then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,7 +106,7 @@ impl Judging<'_, '_> {
         let clause = &self.evidence.clauses[ix];
         let point = self.evidence.trials[clause.trial].point;
         let core = Core::of(self.evidence, clause);
-        let thirds = hunt::thirds(self.universe, self.evidence, clause.trial, &core);
+        let others = self.others(clause.trial, &core);
         let live = |ixs: &[usize]| -> Vec<usize> { ixs.iter().copied().filter(|ix| self.is_live(*ix)).collect() };
         let mut named: Vec<(Cause, Vec<usize>)> = Vec::new();
         for key in &clause.cells {
@@ -121,20 +120,18 @@ impl Judging<'_, '_> {
             }
         }
         let of_core = self.of_core(&core);
-        let seats = |ix: &usize, third: Third| {
-            self.evidence.trials[self.evidence.clauses[*ix].trial].composition.parties().contains(&third)
-        };
         let of_check = self.of_check(point, clause.check);
-        for third in thirds {
-            let beside = of_core.iter().copied().filter(|ix| seats(ix, third)).collect();
+        for third in others {
+            let beside = of_core.iter().copied().filter(|ix| self.seats(*ix, third)).collect();
             named.push((Cause::Beside(third), beside));
-            named.push((Cause::Presence(third), of_check.iter().copied().filter(|ix| seats(ix, third)).collect()));
+            let present = of_check.iter().copied().filter(|ix| self.seats(*ix, third)).collect();
+            named.push((Cause::Presence(third), present));
         }
         let is_failure = |ix: &usize| self.evidence.clauses[*ix].tally.failed > 0;
         let failures: BTreeSet<usize> =
             named.iter().flat_map(|(_, clauses)| clauses.iter().copied().filter(is_failure)).collect();
         // What a cause does not explain, chance must.
-        let chance = self.noise(point, clause.check, &failures).rate().ln();
+        let chance = self.noise(point, clause.check, &clause.tuple.parties()).rate().ln();
         let weigh = |(cause, clauses): (Cause, Vec<usize>)| {
             let failed: Vec<usize> = clauses.iter().copied().filter(is_failure).collect();
             let left = (failures.len() - failed.len()) as f64;
@@ -158,6 +155,19 @@ impl Judging<'_, '_> {
         Attribution { causes, cells }
     }
 
+    /// Everyone in a trial who plays another version than those observed, support included.
+    fn others(&self, trial: usize, core: &Core) -> BTreeSet<Third> {
+        let version = |p: &PartyIx| &self.universe.parties[*p].versions;
+        let own: BTreeSet<VersionIx> = core.parties().iter().flat_map(version).copied().collect();
+        let seated = self.evidence.trials[trial].composition.parties();
+        seated.into_iter().filter(|p| !version(p).iter().any(|v| own.contains(v))).collect()
+    }
+
+    /// Whether a party sits in the network that a clause is from.
+    fn seats(&self, clause: usize, party: PartyIx) -> bool {
+        self.evidence.trials[self.evidence.clauses[clause].trial].composition.parties().contains(&party)
+    }
+
     /// The live clauses between two parties.
     pub(super) fn of_core(&self, core: &Core) -> Vec<usize> {
         let first = core.parties().first().copied();
@@ -174,13 +184,17 @@ impl Judging<'_, '_> {
         all.filter(|ix| self.is_live(*ix)).collect()
     }
 
-    /// The noise of a check, measured on everything that works: without failures that are explained, and without these.
-    pub(super) fn noise(&self, point: usize, check: CheckIx, without: &BTreeSet<usize>) -> Noise {
+    /// The noise of a check as these parties may meet it: measured on everything that works without them, since what they
+    /// share a party with may fail for the same reason; without failures that are explained.
+    pub(super) fn noise(&self, point: usize, check: CheckIx, parties: &BTreeSet<PartyIx>) -> Noise {
         let mut noise = Noise::default();
-        for ix in self.of_check(point, check) {
+        for ix in self.by_check.get(&(point, check)).into_iter().flatten().copied() {
             let clause = &self.evidence.clauses[ix];
-            let works = clause.tally.ok > 0 || clause.cells.iter().all(|key| self.cleared.contains(key));
-            if works && !without.contains(&ix) {
+            let counts = self.is_live(ix) || matches!(self.charges.get(&ix), Some(Charge::Noise(_)));
+            if !counts || clause.tuple.everyone().any(|party| parties.contains(&party)) {
+                continue;
+            }
+            if clause.tally.ok > 0 || clause.cells.iter().all(|key| self.cleared.contains(key)) {
                 noise.networks += 1;
                 noise.failed += u32::from(clause.tally.failed > 0);
             }
@@ -253,7 +267,7 @@ impl Judging<'_, '_> {
     fn is_noise(&self, failures: &[usize], ix: usize) -> Option<bool> {
         let clause = &self.evidence.clauses[ix];
         let point = self.evidence.trials[clause.trial].point;
-        let noise = self.noise(point, clause.check, &failures.iter().copied().collect());
+        let noise = self.noise(point, clause.check, &clause.tuple.parties());
         let core = Core::of(self.evidence, clause);
         let mut networks: BTreeMap<usize, bool> = BTreeMap::new();
         for ix in self.of_core(&core).iter().chain(failures) {
@@ -289,8 +303,9 @@ impl Judging<'_, '_> {
         let core = Core::of(self.evidence, clause);
         let failures: Vec<usize> =
             self.of_core(&core).into_iter().filter(|ix| self.evidence.clauses[*ix].tally.failed > 0).collect();
-        if self.is_noise(&failures, ix) == Some(true) {
-            let noise = self.noise(point, check, &BTreeSet::new());
+        let is_noise = self.is_noise(&failures, ix);
+        if is_noise == Some(true) {
+            let noise = self.noise(point, check, &core.parties());
             for failure in failures {
                 self.charges.insert(failure, Charge::Noise(noise));
             }
@@ -301,17 +316,19 @@ impl Judging<'_, '_> {
         if matches!(clause.cells.as_slice(), [Key { sub: Sub::Alone(_), .. }]) && guilty.is_empty() {
             let alone = clause.cells[0].clone();
             if let Some(third) = attribution.beside(error) {
-                return self.flaky_set(&core, third);
+                return self.fails_beside(&core, third);
             }
-            let third = attribution.likeliest_beside();
             if asked(&alone) < self.bounds.attempts + self.bounds.contrast
-                && let Some(third) = third
+                && let Some(third) = attribution.likeliest_beside()
             {
-                let seen = hunt::seen(self.universe, self.evidence, &core);
-                let runs = |set: &BTreeSet<Third>| seen.get(set).map_or(0, hunt::Seen::networks);
-                let (with, without) = (BTreeSet::from([third]), BTreeSet::new());
-                let set = if runs(&with) <= runs(&without) { with } else { without };
-                return self.push_incident(ix, alone, Need::Thirds(trial, set));
+                let (with, without): (Vec<usize>, Vec<usize>) =
+                    self.of_core(&core).into_iter().partition(|ix| self.seats(*ix, third));
+                let need = if with.len() <= without.len() {
+                    Need::Thirds(trial, BTreeSet::from([third]))
+                } else {
+                    Need::Isolate(alone.clone())
+                };
+                return self.push_incident(ix, alone, need);
             }
             return self.give_up(ix, &attribution);
         }
@@ -324,6 +341,13 @@ impl Judging<'_, '_> {
         if let Some(key) = unrepeated {
             let key = key.clone();
             return self.push_incident(ix, key.clone(), Need::Isolate(key));
+        }
+        if is_noise.is_none() {
+            // Too often for noise, too seldom to be sure: more networks would tell.
+            return match next {
+                Some(key) => self.push_incident(ix, key.clone(), Need::Isolate(key)),
+                None => self.give_up(ix, &attribution),
+            };
         }
         if let ([only], true) = (clause.cells.as_slice(), guilty.is_empty() || cells.len() == 1) {
             // Nobody else is named by it, and no third party could be shown to be to blame.
@@ -345,18 +369,18 @@ impl Judging<'_, '_> {
         }
     }
 
-    /// What flakes only while a third party is there.
-    fn flaky_set(&mut self, core: &Core, third: Third) {
+    /// What fails only while a third party is there: always, or now and then.
+    fn fails_beside(&mut self, core: &Core, third: Third) {
         let parties: BTreeSet<PartyIx> = core.parties().into_iter().chain([third]).collect();
         let sub = Sub::Set(parties.into_iter().collect());
         let key = Key { point: core.point, check: core.check, sub };
-        for ix in self.of_core(core) {
-            let clause: &Clause = &self.evidence.clauses[ix];
-            if clause.tally.failed > 0 && self.evidence.trials[clause.trial].composition.parties().contains(&third) {
-                self.charges.insert(ix, Charge::Cells(BTreeSet::from([key.clone()])));
-            }
+        let beside: Vec<usize> = self.of_core(core).into_iter().filter(|ix| self.seats(*ix, third)).collect();
+        let (failed, passed): (Vec<usize>, Vec<usize>) =
+            beside.into_iter().partition(|ix| self.evidence.clauses[*ix].tally.failed > 0);
+        for ix in failed {
+            self.charges.insert(ix, Charge::Cells(BTreeSet::from([key.clone()])));
         }
-        self.states.insert(key, State::Flaky(None));
+        self.states.insert(key, if passed.is_empty() { State::Fail } else { State::Flaky(None) });
     }
 
     /// Nothing could be told: what may be to blame stays under suspicion.

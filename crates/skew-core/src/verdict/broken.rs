@@ -122,11 +122,14 @@ impl<'u, 'm> Judge<'u, 'm> {
             let accused = self.evidence.of_party(point, check, party).any(|clause| clause.tally.failed > 0);
             return if accused && seatable && !hopeless() { Soundness::NeedsItself } else { Soundness::Sound };
         }
+        // What does not start fails before it meets anybody: one network with others is enough.
+        let is_start = universe.matrix.checks[check].name.as_str() == "starts";
         // With whom it failed although they are known to work.
         let mut partners: BTreeSet<Vec<PartyIx>> = BTreeSet::new();
         for clause in &failing {
             let seated = self.beside(clause, party, &others, named);
-            let known = seated.iter().all(|p| !is_own(p) && self.works(point, check, *p));
+            let works = |p: &PartyIx| !is_own(p) && self.works(point, check, *p);
+            let known = if is_start { seated.iter().any(works) } else { seated.iter().all(works) };
             if known && !seated.is_empty() {
                 partners.insert(seated);
             }
@@ -135,7 +138,7 @@ impl<'u, 'm> Judge<'u, 'm> {
             return Soundness::NeedsItself;
         }
         let (known, unknown) = self.candidates(point, check, &others, own);
-        let wanted = (known.len() + unknown.len()).min(2);
+        let wanted = (known.len() + unknown.len()).min(if is_start { 1 } else { 2 });
         if partners.len() < wanted {
             // Only who failed with it without its own version beside them has really been tried.
             let beside = failing.iter().map(|clause| self.beside(clause, party, &others, named));

@@ -9,7 +9,7 @@ use super::broken::Soundness;
 use super::counts::{counts, counts_charged, times_asked};
 use super::evidence::{Clause, Evidence, Isolation};
 use super::judging::{Judging, SEPARATIONS};
-use super::reach::{Bad, Search, Unreachable};
+use super::reach::{Bad, Search, Unreachable, prerequisites};
 use super::state::{BUILDS, Charge, Incident, Need, State};
 use super::universe::{CheckIx, Key, PartyIx, Sub, Universe, VersionIx};
 
@@ -180,10 +180,19 @@ impl Judging<'_, '_> {
         }
     }
 
-    /// The clauses that failed and matter: they name a cell that is asked.
+    /// The clauses that failed and matter: they name a cell that is asked, or what must work before one that is asked.
     fn failures(&self) -> Vec<usize> {
+        let before = prerequisites(self.universe);
+        let mut needed: HashSet<(usize, CheckIx, PartyIx)> = HashSet::new();
+        for key in self.asked {
+            for check in &before[key.check] {
+                needed.extend(key.sub.parties().into_iter().map(|party| (key.point, *check, party)));
+            }
+        }
+        let is_needed = |key: &Key| key.sub.parties().iter().any(|p| needed.contains(&(key.point, key.check, *p)));
+        let matters = |key: &Key| self.asked.contains(key) || is_needed(key);
         let clauses = self.evidence.clauses.iter().enumerate();
-        let failed = clauses.filter(|(_, c)| c.tally.failed > 0 && c.cells.iter().any(|key| self.asked.contains(key)));
+        let failed = clauses.filter(|(_, clause)| clause.tally.failed > 0 && clause.cells.iter().any(matters));
         failed.map(|(ix, _)| ix).collect()
     }
 
@@ -201,12 +210,14 @@ impl Judging<'_, '_> {
             if self.soundness(point, clause.check, party) != Soundness::Broken {
                 continue;
             }
-            for key in clause.cells.iter().filter(|key| key.sub.parties().contains(&party)) {
+            let of_party = clause.cells.iter().filter(|key| key.sub.parties().contains(&party));
+            let (worked, never): (Vec<&Key>, Vec<&Key>) = of_party.partition(|key| self.cleared.contains(*key));
+            // What worked as well flakes, when there is nothing that never worked.
+            let (keys, state) =
+                if never.is_empty() { (worked, State::Flaky(Some(party))) } else { (never, State::Broken(party)) };
+            for key in keys {
                 cells.insert(key.clone());
-                // What worked as well flakes, and for that the party is to blame.
-                let worked = self.cleared.contains(key);
-                self.states
-                    .insert(key.clone(), if worked { State::Flaky(Some(party)) } else { State::Broken(party) });
+                self.states.insert(key.clone(), state.clone());
             }
         }
         let found = !cells.is_empty();
@@ -229,7 +240,7 @@ impl Judging<'_, '_> {
 
     /// Straight failures that convict a cell: as many as the policy wants, and as chance would not give any of the cells.
     fn convicts(&self, key: &Key) -> usize {
-        let own: BTreeSet<usize> = self.evidence.naming.get(key).into_iter().flatten().copied().collect();
+        let own: BTreeSet<PartyIx> = key.sub.parties().into_iter().collect();
         let cells = self.asked.iter().filter(|other| other.check == key.check && other.point == key.point).count();
         let noise = self.noise(key.point, key.check, &own);
         let needed = noise.convicts(cells, self.bounds.error_rate());

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{RoleKind, Scope};
 
-use super::state::State;
+use super::state::{BUILDS, State};
 use super::universe::{CheckIx, Key, PartyIx, RoleIx, Sub, Universe, VersionIx};
 
 /// The smallest seating in which a cell can be observed.
@@ -48,6 +48,11 @@ impl Bad {
                 (State::Fail, Sub::Ordered(a, b)) => {
                     bad.pairs.insert((key.point, key.check, *a, *b), key.clone());
                 }
+                // Two versions that fail together however they are seated: one of them exits beside the other.
+                (State::Fail, Sub::Set(set)) if set.len() == 2 => {
+                    bad.pairs.insert((key.point, key.check, set[0], set[1]), key.clone());
+                    bad.pairs.insert((key.point, key.check, set[1], set[0]), key.clone());
+                }
                 (State::Fail, Sub::Symmetric(a, b)) => {
                     bad.pairs.insert((key.point, key.check, *a, *b), key.clone());
                     bad.pairs.insert((key.point, key.check, *b, *a), key.clone());
@@ -77,11 +82,12 @@ impl Bad {
     }
 }
 
-/// For every check the checks that must work before it, at any distance; a node must start and be ready before all.
-fn prerequisites(universe: &Universe<'_>) -> Vec<Vec<CheckIx>> {
+/// For every check the checks that must work before it, at any distance. Every check needs nodes that start, become ready
+/// and do not exit; what never started neither becomes ready nor exits.
+pub(super) fn prerequisites(universe: &Universe<'_>) -> Vec<Vec<CheckIx>> {
     let checks = &universe.matrix.checks;
-    let life: Vec<CheckIx> =
-        ["starts", "ready"].iter().filter_map(|name| checks.iter().position(|c| c.name.as_str() == *name)).collect();
+    let named = |name: &str| checks.iter().position(|check| check.name.as_str() == name);
+    let (starts, ready, exit) = (named("starts"), named("ready"), named("exit"));
     (0..checks.len())
         .map(|check| {
             let mut all: BTreeSet<CheckIx> = BTreeSet::new();
@@ -90,10 +96,10 @@ fn prerequisites(universe: &Universe<'_>) -> Vec<Vec<CheckIx>> {
                 let after = checks[next].after.iter().filter_map(|name| universe.check_ix(name));
                 todo.extend(after.filter(|before| all.insert(*before)));
             }
-            if !life.contains(&check) && checks[check].name.as_str() != "exit" {
-                all.extend(&life);
-            } else if life.last() == Some(&check) {
-                all.extend(life.first());
+            if [ready, exit].contains(&Some(check)) {
+                all.extend(starts);
+            } else if starts != Some(check) && checks[check].name.as_str() != BUILDS {
+                all.extend([starts, ready, exit].into_iter().flatten());
             }
             all.remove(&check);
             all.into_iter().collect()

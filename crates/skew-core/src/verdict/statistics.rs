@@ -80,9 +80,11 @@ impl Noise {
         (f64::from(self.failed) + PRIOR_FAILED) / (f64::from(self.networks) + PRIOR_NETWORKS)
     }
 
-    /// How much likelier counts are under a rate of their own than as noise: an e-value.
+    /// How much likelier counts are under a rate of their own than as noise: an e-value. Noise that was seen is taken at
+    /// the most that it can be.
     pub(super) fn ln_evidence_against(self, failed: u32, networks: u32) -> f64 {
-        ln_any_rate(failed, networks) - ln_rate(self.rate(), failed, networks)
+        let rate = if self.failed == 0 { self.rate() } else { interval(self.failed, self.networks).1 };
+        ln_any_rate(failed, networks) - ln_rate(rate, failed, networks)
     }
 
     /// Straight failures that chance gives one of `cells` innocent cells with at most this error.

@@ -81,6 +81,7 @@ fn each_flaw_by_itself() {
         Flaw::Broken { check: "pay", role: "notary", version: 2 },
         Flaw::Broken { check: "registers", role: "doorman", version: 3 },
         Flaw::Broken { check: "ready", role: "node", version: 3 },
+        Flaw::Broken { check: "starts", role: "node", version: 3 },
         Flaw::Triple { from: 1, to: 4, via: 2 },
         Flaw::Interference { from: 1, to: 3, present: 4 },
         Flaw::Alternating { version: 2 },
@@ -92,6 +93,21 @@ fn each_flaw_by_itself() {
             for jobs in [1, 4] {
                 check(&World { jobs, ..world(strategy, vec![flaw.clone()]) });
             }
+        }
+    }
+}
+
+/// What does not start spoils whatever it sits in, so that is settled first: two networks more decide.
+#[test]
+fn what_never_starts_costs_few_networks() {
+    for strategy in STRATEGIES {
+        for (role, version) in [("node", 2), ("notary", 2), ("doorman", 0), ("doorman", 5)] {
+            let world = world(strategy, vec![Flaw::Broken { check: "starts", role, version }]);
+            check(&world);
+            let outcome = world.sweep();
+            let is_it = |seat: &skew_core::model::Seat| seat.party.to_string() == format!("{role}@v{version}");
+            let spent = outcome.networks.iter().filter(|network| network.seats.iter().any(is_it)).count();
+            assert!(spent <= 3, "{spent} networks by {strategy:?} for {role}@v{version}\n{}", outcome.log());
         }
     }
 }

@@ -180,7 +180,10 @@ fn judge(world: &World) -> Tally {
                     VerdictKind::Fail | VerdictKind::Broken { .. } | VerdictKind::Interference => tally.convicted += 1,
                     VerdictKind::Flaky { .. } => tally.named += 1,
                     VerdictKind::Pass => {}
-                    _ => tally.undecided += 1,
+                    _ => {
+                        tally.undecided += 1;
+                        if std::env::var_os("SKEW_SHOW").is_some() { println!("UNDECIDED {cell} {:?} {:?} {:?}", verdict.kind, verdict.counts, world.flaws); }
+                    }
                 }
             }
             100 => *tally.bad.entry(word).or_default() += 1,
@@ -243,6 +246,57 @@ fn table(tallies: &BTreeMap<(u32, usize), Tally>) -> String {
         .unwrap();
     }
     text
+}
+
+/// A worker that loses 35 % of its jobs is named, and nobody else is: whoever else was there, and whatever the seed.
+#[test]
+fn a_worker_that_loses_jobs_is_named_alone() {
+    let mut named = 0;
+    for seed in 0..200 {
+        let chance = Chance { percent: 35, whole: false };
+        let flaw = Flaw::FlakyParty { check: "replicates", role: "replica", version: 2, side: Side::Any, chance };
+        let world = World { versions: 5, flaws: vec![flaw], shape: Shape::Replicas, seed, ..a_world(35, 0, seed) };
+        let world = World { strategy: Strategy::Packed, repeats: 3, seats: 4, ..world };
+        let outcome = world.sweep();
+        let is_worker = |cell: &Cell| cell.subject.parties().iter().any(|party| party.to_string() == "replica@v2");
+        let mut flaky = false;
+        for (cell, verdict) in &outcome.decision.verdicts {
+            let expected = match verdict.kind {
+                VerdictKind::Pass => true,
+                VerdictKind::Flaky { .. } | VerdictKind::Fail | VerdictKind::Broken { .. } => is_worker(cell),
+                VerdictKind::Untested(_) => is_worker(cell),
+                _ => false,
+            };
+            assert!(expected, "seed {seed}: {cell}: {verdict:?}");
+            flaky |= matches!(verdict.kind, VerdictKind::Flaky { .. }) && is_worker(cell);
+        }
+        named += usize::from(flaky);
+    }
+    assert!(named >= 198, "the worker was flaky for {named} of 200 seeds");
+}
+
+/// Noise that is everywhere convicts nobody, and is measured.
+#[test]
+fn noise_everywhere_names_nobody() {
+    let (mut cells, mut named, mut convicted, mut networks, mut suspected) = (0, 0, 0, 0, 0);
+    for noise in [50, 200, 500] {
+        for seed in 0..30 {
+            let world = World { noise, flaws: vec![], versions: 6, seats: 5, repeats: 1, ..a_world(1, 0, seed) };
+            let world = World { strategy: Strategy::Packed, shape: Shape::Replicas, ..world };
+            let outcome = world.sweep();
+            networks += outcome.networks.len();
+            for verdict in outcome.decision.verdicts.values() {
+                cells += 1;
+                match verdict.kind {
+                    VerdictKind::Pass => {}
+                    VerdictKind::Flaky { .. } => named += 1,
+                    VerdictKind::Untested(_) => suspected += 1,
+                    _ => convicted += 1,
+                }
+            }
+        }
+        println!("{noise}: {networks} networks, {cells} cells, {named} named {convicted} convicted {suspected} suspected");
+    }
 }
 
 #[test]

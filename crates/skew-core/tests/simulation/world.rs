@@ -316,7 +316,8 @@ impl World {
                     ],
                     vec![
                         life("builds", &all),
-                        life("ready", &all),
+                        life("starts", &all),
+                        CheckAxis { after: vec![check_name("starts")], ..life("ready", &all) },
                         life("exit", &all),
                         pair("registers", "node", "doorman", &[], &[], true),
                         pair("pay", "node", "node", &["notary"], &["registers"], true),
@@ -447,14 +448,22 @@ impl World {
                 count,
             };
         for seat in &plan.seats {
-            let broken = self.flaws.iter().any(|flaw| {
-                matches!(flaw, Flaw::Broken { check: "ready", role, version }
-                    if *role == seat.party.role.as_str() && *version == version_of(&seat.party))
-            });
-            if broken {
-                dead.insert(seat.node.clone());
+            let is_broken = |life: &str| {
+                self.flaws.iter().any(|flaw| {
+                    matches!(flaw, Flaw::Broken { check, role, version }
+                        if *check == life && *role == seat.party.role.as_str() && *version == version_of(&seat.party))
+                })
+            };
+            let mut result = Outcome::Ok;
+            for life in ["starts", "ready"] {
+                if result == Outcome::Ok && is_broken(life) {
+                    result = Outcome::Failed;
+                    dead.insert(seat.node.clone());
+                } else if result == Outcome::Failed {
+                    result = Outcome::Blocked;
+                }
+                observations.push(observe(life, seat, None, &[], result, 1));
             }
-            observations.push(observe("ready", seat, None, &[], if broken { Outcome::Failed } else { Outcome::Ok }, 1));
         }
         let mut pairs =
             |check: &str, from: &str, to: &str, via: Option<&str>, dead: &mut BTreeSet<NodeName>, kills: bool| {
@@ -596,7 +605,7 @@ impl World {
         if parties.iter().any(|(_, v)| self.unbuilt(*v)) {
             return vec![if check == "builds" { "unbuilt" } else { "untested" }];
         }
-        let dead_first = |flaw: &&Flaw| !matches!(flaw, Flaw::Broken { check: "ready", .. });
+        let dead_first = |flaw: &&Flaw| !matches!(flaw, Flaw::Broken { check: "starts" | "ready", .. });
         let mut flaws: Vec<&Flaw> = self.flaws.iter().collect();
         flaws.sort_by_key(dead_first);
         for flaw in flaws {
@@ -604,10 +613,13 @@ impl World {
                 Flaw::Unsupported { before } if check == "audit" && parties.iter().any(|(_, v)| v < before) => {
                     return vec!["unsupported"];
                 }
-                Flaw::Broken { check: "ready", role, version } if parties.contains(&(role, *version)) => {
+                Flaw::Broken { check: life @ ("starts" | "ready"), role, version }
+                    if parties.contains(&(role, *version)) =>
+                {
                     return match check {
                         "builds" | "exit" => vec!["pass", "untested"],
-                        "ready" => vec!["broken"],
+                        "starts" if *life == "ready" => vec!["pass"],
+                        check if check == *life => vec!["broken"],
                         _ => vec!["untested"],
                     };
                 }
