@@ -93,11 +93,14 @@ impl<'u, 'm> Judge<'u, 'm> {
         if info.versions.is_empty() || matches!(universe.matrix.roles[info.role].kind, RoleKind::Pinned(_)) {
             return Soundness::Sound;
         }
-        let with_itself: Vec<&Clause> =
-            self.evidence.of_party(point, check, party).filter(|c| self.is_with_itself(c, party)).collect();
-        if with_itself.iter().any(|clause| clause.tally.ok > 0) {
+        let with_itself_at = |point: usize| {
+            self.evidence.of_party(point, check, party).filter(move |c| self.is_with_itself(c, party))
+        };
+        // What works with itself at another value of an axis is not broken: it fails at this value.
+        if (0..universe.points.len()).any(|point| with_itself_at(point).any(|clause| clause.tally.ok > 0)) {
             return Soundness::Sound;
         }
+        let with_itself: Vec<&Clause> = with_itself_at(point).collect();
         let seen = with_itself.iter().any(|clause| clause.tally.failed > 0);
         let failing: Vec<&Clause> = with_itself.into_iter().filter(|clause| clause.tally.failed > 0).collect();
         let trials: BTreeSet<usize> = failing.iter().map(|clause| clause.trial).collect();

@@ -97,6 +97,15 @@ fn each_flaw_by_itself() {
     }
 }
 
+/// What fails at one value of an axis and works at another is incompatible with the value: no version is broken.
+#[test]
+fn a_value_of_an_axis_breaks_no_version() {
+    for strategy in STRATEGIES {
+        let flaw = Flaw::AtValue { check: "registers", role: "doorman", version: 2, value: "old" };
+        check(&world(strategy, vec![flaw]));
+    }
+}
+
 /// What does not start spoils whatever it sits in, so that is settled first: two networks more decide.
 #[test]
 fn what_never_starts_costs_few_networks() {

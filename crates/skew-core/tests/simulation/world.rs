@@ -64,6 +64,13 @@ pub(crate) enum Flaw {
         to: (&'static str, usize),
         chance: Chance,
     },
+    /// At one value of an axis this party fails, and at the other it works.
+    AtValue {
+        check: &'static str,
+        role: &'static str,
+        version: usize,
+        value: &'static str,
+    },
     /// A node of this version exits in a network with this doorman, with a probability.
     Dying {
         node: usize,
@@ -120,8 +127,16 @@ impl Flaw {
                     && seated.iter().any(|who| is(who, "node", *present))
             }
             Self::Alternating { .. } | Self::Unsupported { .. } | Self::Unbuilt { .. } | Self::Silent { .. } => false,
-            Self::FlakyParty { .. } | Self::FlakyPair { .. } | Self::Dying { .. } => false,
+            Self::FlakyParty { .. } | Self::FlakyPair { .. } | Self::Dying { .. } | Self::AtValue { .. } => false,
         }
+    }
+
+    /// Whether it makes a check between these fail at a value of the axis.
+    fn spoils_at(&self, check: &str, who: &[&Who], axes: &AxisPoint) -> bool {
+        matches!(self, Self::AtValue { check: c, role, version, value }
+            if *c == check
+                && axes.values().any(|at| at == value)
+                && who.iter().any(|who| who.0 == *role && who.1 == *version))
     }
 
     /// With what chance it makes a check between these fail.
@@ -346,7 +361,10 @@ impl World {
             versions,
             roles,
             checks,
-            axes: Vec::new(),
+            axes: match self.flaws.iter().any(|flaw| matches!(flaw, Flaw::AtValue { .. })) {
+                true => vec![Axis { name: AxisName::new("disk").unwrap(), values: vec!["old".into(), "new".into()] }],
+                false => Vec::new(),
+            },
             strategy: self.strategy,
             frame: Digest::of(b"frame"),
             bounds: Bounds::default(),
@@ -543,7 +561,11 @@ impl World {
         let named = |seat: &Seat| (seat.party.role.as_str().to_owned(), version_of(&seat.party));
         let vias: Vec<(String, usize)> = vias.iter().map(|via| named(via)).collect();
         let seated: Vec<(String, usize)> = plan.seats.iter().map(named).collect();
-        self.flaws.iter().any(|flaw| flaw.spoils(check, &named(a), &named(b), &vias, &seated))
+        let (x, y) = (named(a), named(b));
+        let who: Vec<&Who> = [&x, &y].into_iter().chain(&vias).collect();
+        self.flaws.iter().any(|flaw| {
+            flaw.spoils(check, &x, &y, &vias, &seated) || flaw.spoils_at(check, &who, &plan.axes)
+        })
     }
 
     /// Whether a set really fails together.
@@ -649,6 +671,11 @@ impl World {
                 {
                     return vec!["fail"];
                 }
+                Flaw::AtValue { check: c, role, version, value }
+                    if *c == check && cell.axes.values().any(|at| at == value) && [a, b].contains(&(role, *version)) =>
+                {
+                    return vec!["fail"];
+                }
                 _ => {}
             }
         }
@@ -694,6 +721,7 @@ impl World {
                 Flaw::FlakyParty { role, version, .. } => vec![(role, *version)],
                 Flaw::FlakyPair { from, to, .. } => vec![*from, *to],
                 Flaw::Dying { node, doorman, .. } => vec![("node", *node), ("doorman", *doorman)],
+                Flaw::AtValue { role, version, .. } => vec![(role, *version)],
                 Flaw::Unsupported { .. } => vec![],
                 Flaw::Unbuilt { version } => vec![("node", *version), ("notary", *version), ("doorman", *version)],
             };
