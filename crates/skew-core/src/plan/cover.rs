@@ -71,18 +71,26 @@ pub(super) struct Cover<'c, 'm> {
     universe: &'c Universe<'m>,
     bad: &'c Bad,
     open: BTreeSet<Key>,
+    /// Of the open cells, those that were asked in vain more than once: they get the safe seating.
+    stubborn: BTreeSet<Key>,
     by_role: Vec<Vec<PartyIx>>,
     random: ChaCha8Rng,
 }
 
 impl<'c, 'm> Cover<'c, 'm> {
     /// Begins with these cells open.
-    pub(super) fn new(universe: &'c Universe<'m>, bad: &'c Bad, open: BTreeSet<Key>, seed: u64) -> Self {
+    pub(super) fn new(
+        universe: &'c Universe<'m>,
+        bad: &'c Bad,
+        open: BTreeSet<Key>,
+        stubborn: BTreeSet<Key>,
+        seed: u64,
+    ) -> Self {
         let mut by_role = vec![Vec::new(); universe.matrix.roles.len()];
         for (ix, party) in universe.parties.iter().enumerate().filter(|(ix, _)| !universe.is_foreign(*ix)) {
             by_role[party.role].push(ix);
         }
-        Self { universe, bad, open, by_role, random: ChaCha8Rng::seed_from_u64(seed) }
+        Self { universe, bad, open, stubborn, by_role, random: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// The cells that no network so far covers.
@@ -176,7 +184,7 @@ impl<'c, 'm> Cover<'c, 'm> {
             fill(&mut seats[role], &pool, least);
         }
         let mut draft = Draft::new(anchor.point, seats, BTreeSet::new());
-        if !draft.settles(universe, anchor) || self.is_in_the_way(anchor, &draft) {
+        if self.stubborn.contains(anchor) || !draft.settles(universe, anchor) || self.is_in_the_way(anchor, &draft) {
             draft = Draft::minimal(universe, anchor.point, &reach);
         }
         match universe.matrix.strategy {

@@ -133,7 +133,9 @@ impl<'p, 'm> Planner<'p, 'm> {
         let salt = self.attempts.len() + self.in_flight.len();
         let mut drafts = Vec::new();
         {
-            let mut cover = Cover::new(&self.judgement.universe, &self.bad, open, cover::derive(self.seed, salt));
+            let stubborn = open.iter().filter(|key| self.judgement.times_asked(key) >= 2).cloned().collect();
+            let seed = cover::derive(self.seed, salt);
+            let mut cover = Cover::new(&self.judgement.universe, &self.bad, open, stubborn, seed);
             while self.planned.len() + drafts.len() < capacity && !cover.open().is_empty() {
                 let Some((draft, cells)) = cover.next() else {
                     break;

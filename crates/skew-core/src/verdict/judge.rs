@@ -238,6 +238,15 @@ impl Judging<'_, '_> {
         found
     }
 
+    /// Networks that asked a cell and said nothing of it, though the infrastructure did not fail them.
+    fn asked_in_vain(&self, key: &Key) -> usize {
+        let naming = self.evidence.naming.get(key).into_iter().flatten().map(|ix| &self.evidence.clauses[*ix]);
+        let heard: BTreeSet<usize> =
+            naming.filter(|clause| clause.tally.ok + clause.tally.failed > 0).map(|clause| clause.trial).collect();
+        let asked = self.evidence.asked.get(key).into_iter().flatten();
+        asked.filter(|ix| !heard.contains(*ix) && !self.evidence.trials[**ix].failed_infrastructure).count()
+    }
+
     /// Straight failures that convict a cell: as many as the policy wants, and as chance would not give any of the cells.
     fn convicts(&self, key: &Key) -> usize {
         let own: BTreeSet<PartyIx> = key.sub.parties().into_iter().collect();
@@ -310,13 +319,22 @@ impl Judging<'_, '_> {
                 convicted.insert((*key).clone());
             }
         }
-        // What could not be told apart although it was tried: together they fail, so each of them is reported.
-        let tried = |key: &Key| times_asked(self.evidence, key) >= self.convicts(key) + SEPARATIONS;
+        // What cannot be told apart, or could not although it was tried: together they fail, so each of them is reported.
+        let mut known = self.states.clone();
+        known.extend(convicted.iter().map(|key| (key.clone(), State::Fail)));
+        let bad = Bad::new(self.universe, &known);
+        let inseparable = |key: &Key, clauses: &[usize]| {
+            let named = clauses.iter().flat_map(|ix| &self.evidence.clauses[*ix].cells);
+            let rivals: BTreeSet<Key> = named.filter(|other| !self.cleared.contains(*other)).cloned().collect();
+            self.asked_in_vain(key) >= SEPARATIONS
+                || times_asked(self.evidence, key) >= self.bounds.attempts
+                || Search::new(self.universe, &bad, key, &rivals).run().is_err()
+        };
         let mut rivals = BTreeSet::new();
         for (key, clauses) in accused.iter().filter(guilty) {
             let unexplained = |ix: &&usize| !self.evidence.clauses[**ix].cells.iter().any(|k| convicted.contains(k));
             let left: Vec<usize> = clauses.iter().filter(unexplained).copied().collect();
-            if tried(key) && enough(key, &left) {
+            if enough(key, &left) && inseparable(key, &left) {
                 rivals.insert((*key).clone());
             }
         }
