@@ -11,11 +11,17 @@ use super::seats::{Draft, fill};
 impl Planner<'_, '_> {
     /// Plans for every incident what it needs, once: incidents that need the same network share it.
     pub(super) fn suspects(&mut self, flying: &BTreeSet<Key>, capacity: usize, which: impl Fn(&Incident) -> bool) {
-        for incident in self.judgement.incidents.clone().into_iter().filter(which) {
+        let mut incidents: Vec<Incident> = self.judgement.incidents.iter().filter(|i| which(i)).cloned().collect();
+        // Prerequisites come before others among the checks.
+        incidents.sort_by_key(|incident| incident.cell.check);
+        // What is being found out, and spoils the networks that seat it until it is known.
+        let mut contested: Vec<Key> = Vec::new();
+        for incident in incidents {
             if self.planned.len() >= capacity {
                 return;
             }
             if self.awaits(&incident, flying) {
+                contested.push(incident.cell);
                 continue;
             }
             let Some((draft, reason, repeated)) = self.draft(&incident) else {
@@ -25,6 +31,14 @@ impl Planner<'_, '_> {
             if self.in_flight.iter().any(running) || self.is_hopeless(&draft) {
                 continue;
             }
+            let before = self.bad.before(incident.cell.check);
+            let spoils = |key: &Key| {
+                before.contains(&key.check) && draft.seats(&self.judgement.universe, key) && key != &incident.cell
+            };
+            if contested.iter().any(spoils) {
+                continue;
+            }
+            contested.push(incident.cell.clone());
             self.add(&draft, vec![incident.cell.clone()], reason, repeated);
         }
     }

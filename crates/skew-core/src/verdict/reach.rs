@@ -68,6 +68,11 @@ impl Bad {
         Self { prerequisites: prerequisites(universe), ..Self::default() }
     }
 
+    /// The checks that must work before a check.
+    pub fn before(&self, check: CheckIx) -> &[CheckIx] {
+        &self.prerequisites[check]
+    }
+
     /// How many known failures a newcomer would add.
     pub fn added(&self, universe: &Universe<'_>, point: usize, seated: &[PartyIx], newcomer: PartyIx) -> usize {
         let mut count = 0;
