@@ -102,7 +102,9 @@ impl<'p, 'm> Planner<'p, 'm> {
         self.suspects(&flying, capacity, |incident| lifeless.contains(&incident.cell));
         let waits = |key: &Key| {
             let parties = key.sub.parties();
-            lifeless.iter().any(|life| life.point == key.point && life.sub.parties().iter().any(|p| parties.contains(p)))
+            lifeless
+                .iter()
+                .any(|life| life.point == key.point && life.sub.parties().iter().any(|p| parties.contains(p)))
         };
         self.cover(fresh.into_iter().filter(|key| !waits(key)).collect(), capacity);
         if self.planned.len() < capacity {

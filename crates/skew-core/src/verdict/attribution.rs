@@ -35,6 +35,21 @@ struct Weighed {
     ln: f64,
 }
 
+/// What is to blame with the stated error.
+#[derive(Debug, Clone)]
+struct Blamed {
+    /// These cells of the failure.
+    cells: Vec<Key>,
+    /// Because of this party, in whatever it has this part; none when it is not known to be a party's.
+    party: Option<(PartyIx, Part)>,
+}
+
+impl Blamed {
+    fn one(cell: Key) -> Self {
+        Self { cells: vec![cell], party: None }
+    }
+}
+
 /// Who may be to blame for one failure.
 pub(super) struct Attribution {
     /// Each possible cause with its share of the probability.
@@ -98,7 +113,8 @@ impl Judging<'_, '_> {
     /// The live clauses of a check in which a party had a part.
     fn in_part(&self, point: usize, check: CheckIx, party: PartyIx, part: Part) -> Vec<usize> {
         let all = self.evidence.by_party.get(&(point, check, party)).into_iter().flatten().copied();
-        all.filter(|ix| self.is_live(*ix) && self.evidence.clauses[*ix].tuple.parts().contains(&(party, part))).collect()
+        all.filter(|ix| self.is_live(*ix) && self.evidence.clauses[*ix].tuple.parts().contains(&(party, part)))
+            .collect()
     }
 
     /// Weighs what may have made an observation fail.
@@ -141,8 +157,7 @@ impl Judging<'_, '_> {
         let weighed: Vec<Weighed> = named.into_iter().map(weigh).filter(|w| w.failed.contains(&ix)).collect();
         let best = weighed.iter().map(|w| w.ln).fold(f64::NEG_INFINITY, f64::max);
         let all: f64 = weighed.iter().map(|w| (w.ln - best).exp()).sum();
-        let causes: Vec<(Cause, f64)> =
-            weighed.into_iter().map(|w| (w.cause, (w.ln - best).exp() / all)).collect();
+        let causes: Vec<(Cause, f64)> = weighed.into_iter().map(|w| (w.cause, (w.ln - best).exp() / all)).collect();
         let to_blame = |key: &Key| {
             let makes_fail = |cause: &Cause| match cause {
                 Cause::Cell(other) => other == key,
@@ -165,7 +180,7 @@ impl Judging<'_, '_> {
 
     /// Whether a party sits in the network that a clause is from.
     fn seats(&self, clause: usize, party: PartyIx) -> bool {
-        self.evidence.trials[self.evidence.clauses[clause].trial].composition.parties().contains(&party)
+        self.evidence.trials[self.evidence.clauses[clause].trial].composition.seats(party)
     }
 
     /// The live clauses between two parties.
@@ -207,7 +222,7 @@ impl Judging<'_, '_> {
         let error = self.bounds.error_rate();
         loop {
             unexplained.retain(|ix| !self.charges.contains_key(ix));
-            let mut plainest: Option<(usize, usize, Vec<Key>, Option<(PartyIx, Part)>)> = None;
+            let mut plainest: Option<(Blamed, Vec<usize>)> = None;
             let mut looked: BTreeSet<(usize, &super::universe::Tuple)> = BTreeSet::new();
             for ix in &unexplained {
                 let clause = &self.evidence.clauses[*ix];
@@ -219,44 +234,43 @@ impl Judging<'_, '_> {
                 if guilty.is_empty() || guilty.len() < attribution.possible(error).len() {
                     continue;
                 }
-                let party = attribution.party(error);
-                let explains = self.explained_by(*ix, &guilty, party);
-                if self.is_noise(&explains, *ix) != Some(false) {
-                    continue;
-                }
-                if plainest.as_ref().is_none_or(|(most, ..)| explains.len() > *most) {
-                    plainest = Some((explains.len(), *ix, guilty, party));
+                let blamed = Blamed { cells: guilty, party: attribution.party(error) };
+                let explains = self.explained_by(*ix, &blamed);
+                if self.is_noise(&explains, *ix) == Some(false)
+                    && plainest.as_ref().is_none_or(|(_, most)| explains.len() > most.len())
+                {
+                    plainest = Some((blamed, explains));
                 }
             }
-            let Some((_, ix, guilty, party)) = plainest else {
+            let Some((blamed, failures)) = plainest else {
                 return unexplained;
             };
-            for failure in self.explained_by(ix, &guilty, party) {
-                self.charge_to(failure, &guilty, party);
+            for failure in failures {
+                self.charge_to(failure, &blamed);
             }
         }
     }
 
     /// The live failures that what is to blame for one of them explains.
-    fn explained_by(&self, ix: usize, guilty: &[Key], party: Option<(PartyIx, Part)>) -> Vec<usize> {
+    fn explained_by(&self, ix: usize, blamed: &Blamed) -> Vec<usize> {
         let clause = &self.evidence.clauses[ix];
         let point = self.evidence.trials[clause.trial].point;
-        let clauses: BTreeSet<usize> = match party {
+        let clauses: BTreeSet<usize> = match blamed.party {
             Some((party, part)) => self.in_part(point, clause.check, party, part).into_iter().collect(),
-            None => guilty.iter().flat_map(|key| self.evidence.naming[key].iter().copied()).collect(),
+            None => blamed.cells.iter().flat_map(|key| self.evidence.naming[key].iter().copied()).collect(),
         };
         clauses.into_iter().filter(|ix| self.is_live(*ix) && self.evidence.clauses[*ix].tally.failed > 0).collect()
     }
 
-    fn charge_to(&mut self, ix: usize, guilty: &[Key], party: Option<(PartyIx, Part)>) {
+    fn charge_to(&mut self, ix: usize, blamed: &Blamed) {
         let clause = &self.evidence.clauses[ix];
-        let is_charged = |key: &&Key| match party {
+        let is_charged = |key: &&Key| match blamed.party {
             Some((party, part)) => clause.tuple.names_in_part(&key.sub, party, part),
-            None => guilty.contains(key),
+            None => blamed.cells.contains(key),
         };
         let cells: BTreeSet<Key> = clause.cells.iter().filter(is_charged).cloned().collect();
         for key in &cells {
-            self.states.insert(key.clone(), State::Flaky(party.map(|(party, _)| party)));
+            self.states.insert(key.clone(), State::Flaky(blamed.party.map(|(party, _)| party)));
         }
         self.charges.insert(ix, Charge::Cells(cells));
     }
@@ -337,7 +351,8 @@ impl Judging<'_, '_> {
             let (counts, _) = counts(self.universe, self.evidence, key);
             (counts.passed_isolated + counts.failed_isolated + counts.mixed) as usize
         };
-        let unrepeated = cells.iter().find(|key| isolated(key) < self.bounds.repeats && asked(key) < self.bounds.attempts);
+        let unrepeated =
+            cells.iter().find(|key| isolated(key) < self.bounds.repeats && asked(key) < self.bounds.attempts);
         if let Some(key) = unrepeated {
             let key = key.clone();
             return self.push_incident(ix, key.clone(), Need::Isolate(key));
@@ -352,7 +367,7 @@ impl Judging<'_, '_> {
         if let ([only], true) = (clause.cells.as_slice(), guilty.is_empty() || cells.len() == 1) {
             // Nobody else is named by it, and no third party could be shown to be to blame.
             let only = only.clone();
-            return self.charge_to(ix, &[only], None);
+            return self.charge_to(ix, &Blamed::one(only));
         }
         let tries = cells.iter().map(asked).max().unwrap_or(0);
         match next {

@@ -93,9 +93,8 @@ impl<'u, 'm> Judge<'u, 'm> {
         if info.versions.is_empty() || matches!(universe.matrix.roles[info.role].kind, RoleKind::Pinned(_)) {
             return Soundness::Sound;
         }
-        let with_itself_at = |point: usize| {
-            self.evidence.of_party(point, check, party).filter(move |c| self.is_with_itself(c, party))
-        };
+        let with_itself_at =
+            |point: usize| self.evidence.of_party(point, check, party).filter(move |c| self.is_with_itself(c, party));
         // What works with itself at another value of an axis is not broken: it fails at this value.
         if (0..universe.points.len()).any(|point| with_itself_at(point).any(|clause| clause.tally.ok > 0)) {
             return Soundness::Sound;

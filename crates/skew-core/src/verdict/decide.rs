@@ -4,8 +4,8 @@ use std::borrow::{Borrow, Cow};
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
-    Attempt, AttemptId, Cell, CheckName, Counts, End, ErrorSource, Explained, Explanation, Known, Matrix, Outcome, Overlay, Party, RoleKind,
-    RoleName, Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
+    Attempt, AttemptId, Cell, CheckName, Counts, End, ErrorSource, Explained, Explanation, Known, Matrix, Outcome,
+    Overlay, Party, RoleKind, RoleName, Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
 };
 
 use super::counts::tally;
@@ -171,7 +171,8 @@ impl Judgement<'_> {
     fn explained(&self, key: &Key) -> Vec<Explained> {
         let mut by_cell: BTreeMap<&Key, BTreeSet<usize>> = BTreeMap::new();
         let mut by_noise: BTreeMap<(u32, u32), BTreeSet<usize>> = BTreeMap::new();
-        for ix in self.evidence.naming.get(key).into_iter().flatten().filter(|ix| self.is_charged_elsewhere(**ix, key)) {
+        for ix in self.evidence.naming.get(key).into_iter().flatten().filter(|ix| self.is_charged_elsewhere(**ix, key))
+        {
             let trial = self.evidence.clauses[*ix].trial;
             match self.charges.get(ix) {
                 Some(Charge::Cells(cells)) => {
@@ -208,10 +209,9 @@ impl Judgement<'_> {
         let failing: BTreeSet<Core> =
             clauses().filter(|(ix, _)| charged(*ix)).map(|(_, clause)| Core::of(&self.evidence, clause)).collect();
         let seen = clauses().filter(|(_, clause)| {
-            let seated = self.evidence.trials[clause.trial].composition.parties();
             clause.check == key.check
                 && failing.contains(&Core::of(&self.evidence, clause))
-                && axis.iter().all(|p| seated.contains(p))
+                && axis.iter().all(|p| self.evidence.trials[clause.trial].composition.seats(*p))
         });
         let seen = seen.map(|(ix, clause)| (clause, charged(ix)));
         let (counts, mut trials) = tally(&self.universe, &self.evidence, key, seen);

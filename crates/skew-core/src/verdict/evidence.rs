@@ -54,6 +54,8 @@ pub struct Trial {
     pub asks: BTreeSet<Key>,
     /// Whether the infrastructure failed it: then it says nothing.
     pub failed_infrastructure: bool,
+    /// What of the infrastructure failed it, in words; empty when nothing did.
+    pub infrastructure: String,
     /// Its seed.
     pub seed: u64,
     /// Whether someone sits in it that the matrix no longer has.
@@ -129,9 +131,9 @@ impl Evidence {
             attempt.checks.get(&axis.name) == Some(&axis.definition)
         };
         let mut clauses: BTreeMap<(CheckIx, Tuple), Tally> = BTreeMap::new();
-        let failed_infrastructure = match attempt.end {
-            End::Completed => false,
-            End::Infrastructure { .. } => true,
+        let (failed_infrastructure, infrastructure) = match &attempt.end {
+            End::Completed => (false, String::new()),
+            End::Infrastructure { detail, .. } => (true, detail.clone()),
         };
         if !failed_infrastructure {
             for observation in &attempt.observations {
@@ -178,6 +180,7 @@ impl Evidence {
             support: seating.support,
             asks,
             failed_infrastructure,
+            infrastructure,
             seed: attempt.network.seed,
             foreign,
         });

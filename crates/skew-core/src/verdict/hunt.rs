@@ -111,8 +111,7 @@ pub(super) fn seen(universe: &Universe<'_>, evidence: &Evidence, core: &Core) ->
     }
     let mut all: BTreeMap<BTreeSet<Third>, Seen> = BTreeMap::new();
     for (ix, trial) in evidence.trials.iter().enumerate().filter(|(_, t)| t.point == core.point) {
-        let seated = trial.composition.parties();
-        let is_seated = |p: &PartyIx| !universe.is_axis(universe.parties[*p].role) || seated.contains(p);
+        let is_seated = |p: &PartyIx| !universe.is_axis(universe.parties[*p].role) || trial.composition.seats(*p);
         let tried = |p: &PartyIx| evidence.tried(ix, core.check, *p);
         if !core.parties().iter().all(|p| is_seated(p) && tried(p)) {
             continue;

@@ -79,10 +79,8 @@ impl<'m> Judgement<'m> {
     pub(super) fn unexplained(&self, key: &Key) -> u32 {
         let naming = self.evidence.naming.get(key).into_iter().flatten();
         let failed = naming.filter(|ix| self.evidence.clauses[**ix].tally.failed > 0);
-        let open: BTreeSet<usize> = failed
-            .filter(|ix| !self.charges.contains_key(ix))
-            .map(|ix| self.evidence.clauses[*ix].trial)
-            .collect();
+        let open: BTreeSet<usize> =
+            failed.filter(|ix| !self.charges.contains_key(ix)).map(|ix| self.evidence.clauses[*ix].trial).collect();
         u32::try_from(open.len()).unwrap_or(u32::MAX)
     }
 
@@ -427,7 +425,9 @@ impl Judging<'_, '_> {
         let asked = self.evidence.asked.get(key).map_or(&[][..], Vec::as_slice);
         let failed = asked.iter().filter(|trial| self.evidence.trials[**trial].failed_infrastructure).count();
         if failed > self.bounds.retries {
-            return State::Error("the infrastructure failed every network that asked it".to_owned());
+            let mut reasons = asked.iter().map(|trial| self.evidence.trials[*trial].infrastructure.as_str());
+            let last = reasons.rfind(|reason| !reason.is_empty()).unwrap_or_default();
+            return State::Error(format!("the infrastructure failed every network that asked it: {last}"));
         }
         if asked.len() - failed >= self.bounds.attempts {
             return State::Exhausted;

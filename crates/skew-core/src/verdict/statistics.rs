@@ -201,8 +201,16 @@ mod tests {
                 // It was selected: one failure with the set, one pass without.
                 let mut seen = Contrast { with_failed: 1, without_passed: 1, ..Contrast::default() };
                 (0..12).any(|_| {
-                    if random.random_bool(rate) { seen.with_failed += 1 } else { seen.with_passed += 1 }
-                    if random.random_bool(rate) { seen.without_failed += 1 } else { seen.without_passed += 1 }
+                    if random.random_bool(rate) {
+                        seen.with_failed += 1
+                    } else {
+                        seen.with_passed += 1
+                    }
+                    if random.random_bool(rate) {
+                        seen.without_failed += 1
+                    } else {
+                        seen.without_passed += 1
+                    }
                     seen.is_established(0.01)
                 })
             });

@@ -126,8 +126,8 @@ impl Judging<'_, '_> {
         let key = Key { point: core.point, check: core.check, sub };
         for ix in self.of_core(core) {
             let clause = &self.evidence.clauses[ix];
-            let seated = self.evidence.trials[clause.trial].composition.parties();
-            if clause.tally.failed > 0 && found.iter().all(|third| seated.contains(third)) {
+            let composition = &self.evidence.trials[clause.trial].composition;
+            if clause.tally.failed > 0 && found.iter().all(|third| composition.seats(*third)) {
                 self.charges.insert(ix, Charge::Cells(BTreeSet::from([key.clone()])));
             }
         }

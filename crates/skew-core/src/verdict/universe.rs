@@ -86,6 +86,11 @@ impl Composition {
         self.0[role].iter().filter(|p| **p == party).count()
     }
 
+    /// Whether a party sits in it, in whatever role.
+    pub fn seats(&self, party: PartyIx) -> bool {
+        self.0.iter().any(|seats| seats.contains(&party))
+    }
+
     /// Every party in it, once.
     pub fn parties(&self) -> BTreeSet<PartyIx> {
         self.0.iter().flatten().copied().collect()

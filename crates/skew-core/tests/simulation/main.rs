@@ -3,7 +3,10 @@
 //! The simulation knows which pairs, triples, versions and presences are bad; `plan` and `verdict` see only what its
 //! networks let observe.
 
+mod cases;
+mod flaw;
 mod rates;
+mod truth;
 mod world;
 
 use proptest::prelude::*;
@@ -11,7 +14,8 @@ use proptest::strategy::Strategy as _;
 use proptest::test_runner::RngSeed;
 use skew_core::model::{Strategy, VerdictKind};
 
-use world::{Flaw, Shape, World};
+use flaw::Flaw;
+use world::{Shape, World};
 
 /// Runs a sweep of the world and holds every asked cell against the truth.
 fn check(world: &World) {
@@ -47,7 +51,20 @@ fn check(world: &World) {
 }
 
 fn world(strategy: Strategy, flaws: Vec<Flaw>) -> World {
-    World { versions: 6, seats: 4, strategy, flaws, shape: Shape::Ledger, jobs: 1, seed: 7, candidate: 5, outage: None, repeats: 4, noise: 0 }
+    World {
+        versions: 6,
+        seats: 4,
+        strategy,
+        flaws,
+        shape: Shape::Ledger,
+        jobs: 1,
+        seed: 7,
+        candidate: 5,
+        outage: None,
+        repeats: 4,
+        noise: 0,
+        edition: 0,
+    }
 }
 
 const STRATEGIES: [Strategy; 5] =

@@ -1,214 +1,19 @@
 //! A simulated system with a hidden truth.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use skew_core::model::*;
 use skew_core::plan::{Capacity, next};
 use skew_core::verdict::{Decision, decide};
 
-/// Something that is wrong with the system.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Flaw {
-    Pair {
-        check: &'static str,
-        from: (&'static str, usize),
-        to: (&'static str, usize),
-    },
-    /// Nodes since this version do not understand nodes before it, both ways.
-    Framing {
-        since: usize,
-    },
-    Broken {
-        check: &'static str,
-        role: &'static str,
-        version: usize,
-    },
-    Triple {
-        from: usize,
-        to: usize,
-        via: usize,
-    },
-    /// Payments from one to the other fail while a node of the third version is there.
-    Interference {
-        from: usize,
-        to: usize,
-        present: usize,
-    },
-    /// Every second payment by a node of this version fails.
-    Alternating {
-        version: usize,
-    },
-    Unsupported {
-        before: usize,
-    },
-    Unbuilt {
-        version: usize,
-    },
-    /// The check between these two is never reported.
-    Silent {
-        from: usize,
-        to: usize,
-    },
-    /// What this party takes part in fails with a probability.
-    FlakyParty {
-        check: &'static str,
-        role: &'static str,
-        version: usize,
-        side: Side,
-        chance: Chance,
-    },
-    /// What goes from one to the other fails with a probability.
-    FlakyPair {
-        check: &'static str,
-        from: (&'static str, usize),
-        to: (&'static str, usize),
-        chance: Chance,
-    },
-    /// At one value of an axis this party fails, and at the other it works.
-    AtValue {
-        check: &'static str,
-        role: &'static str,
-        version: usize,
-        value: &'static str,
-    },
-    /// A node of this version exits in a network with this doorman, with a probability.
-    Dying {
-        node: usize,
-        doorman: usize,
-        percent: u32,
-    },
-}
-
-/// As what a party flakes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Side {
-    From,
-    To,
-    Any,
-}
-
-/// How often something fails.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Chance {
-    pub percent: u32,
-    /// Whether a network in which it fails fails as a whole; else each observation is drawn.
-    pub whole: bool,
-}
-
-/// A role at a version.
-type Who = (String, usize);
-
-impl Flaw {
-    /// Whether it makes a check between these fail, in a network that seats those.
-    fn spoils(&self, check: &str, a: &Who, b: &Who, vias: &[Who], seated: &[Who]) -> bool {
-        let is = |who: &Who, role: &str, version: usize| who.0 == role && who.1 == version;
-        let mut ordered: Vec<(&Who, &Who)> = vec![(a, b)];
-        for via in vias {
-            ordered.extend([(a, via), (via, b)]);
-        }
-        match self {
-            Self::Pair { check: c, from, to } => {
-                *c == check && ordered.iter().any(|(x, y)| is(x, from.0, from.1) && is(y, to.0, to.1))
-            }
-            Self::Framing { since } => check == "pay" && (a.1 < *since) != (b.1 < *since),
-            Self::Broken { check: c, role, version } => {
-                *c == check && [a, b].into_iter().chain(vias).any(|who| is(who, role, *version))
-            }
-            Self::Triple { from, to, via } => {
-                check == "pay"
-                    && is(a, "node", *from)
-                    && is(b, "node", *to)
-                    && vias.iter().any(|v| is(v, "notary", *via))
-            }
-            Self::Interference { from, to, present } => {
-                check == "pay"
-                    && is(a, "node", *from)
-                    && is(b, "node", *to)
-                    && seated.iter().any(|who| is(who, "node", *present))
-            }
-            Self::Alternating { .. } | Self::Unsupported { .. } | Self::Unbuilt { .. } | Self::Silent { .. } => false,
-            Self::FlakyParty { .. } | Self::FlakyPair { .. } | Self::Dying { .. } | Self::AtValue { .. } => false,
-        }
-    }
-
-    /// Whether it makes a check between these fail at a value of the axis.
-    fn spoils_at(&self, check: &str, who: &[&Who], axes: &AxisPoint) -> bool {
-        matches!(self, Self::AtValue { check: c, role, version, value }
-            if *c == check
-                && axes.values().any(|at| at == value)
-                && who.iter().any(|who| who.0 == *role && who.1 == *version))
-    }
-
-    /// With what chance it makes a check between these fail.
-    fn chance(&self, check: &str, a: &Who, b: &Who, vias: &[Who]) -> Option<Chance> {
-        let is = |who: &Who, role: &str, version: usize| who.0 == role && who.1 == version;
-        match self {
-            Self::FlakyParty { check: c, role, version, side, chance } if *c == check => {
-                let strikes = match side {
-                    Side::From => is(a, role, *version),
-                    Side::To => is(b, role, *version),
-                    Side::Any => [a, b].into_iter().chain(vias).any(|who| is(who, role, *version)),
-                };
-                strikes.then_some(*chance)
-            }
-            Self::FlakyPair { check: c, from, to, chance } if *c == check => {
-                let mut ordered: Vec<(&Who, &Who)> = vec![(a, b)];
-                for via in vias {
-                    ordered.extend([(a, via), (via, b)]);
-                }
-                ordered.iter().any(|(x, y)| is(x, from.0, from.1) && is(y, to.0, to.1)).then_some(*chance)
-            }
-            _ => None,
-        }
-    }
-
-    /// The check that it spoils.
-    pub(crate) fn check(&self) -> &'static str {
-        match self {
-            Self::Pair { check, .. }
-            | Self::Broken { check, .. }
-            | Self::FlakyParty { check, .. }
-            | Self::FlakyPair { check, .. } => check,
-            Self::Dying { .. } => "exit",
-            Self::Unsupported { .. } => "audit",
-            _ => "pay",
-        }
-    }
-
-    /// The rate in percent at which it makes a cell fail, whatever the company; 100 for what always fails.
-    pub(crate) fn planted(&self, cell: &Cell) -> u32 {
-        let check = cell.check.as_str();
-        let who = |party: &Party| (party.role.as_str().to_owned(), version_of(party));
-        let is = |who: &Who, role: &str, version: usize| who.0 == role && who.1 == version;
-        match (self, &cell.subject) {
-            (Self::FlakyParty { check: c, role, version, side, chance }, Subject::Ordered(a, b)) if *c == check => {
-                let (a, b) = (who(a), who(b));
-                let named = match side {
-                    Side::From => is(&a, role, *version),
-                    Side::To => is(&b, role, *version),
-                    Side::Any => is(&a, role, *version) || is(&b, role, *version),
-                };
-                if named { chance.percent } else { 0 }
-            }
-            (Self::FlakyPair { check: c, from, to, chance }, Subject::Ordered(a, b)) if *c == check => {
-                if is(&who(a), from.0, from.1) && is(&who(b), to.0, to.1) { chance.percent } else { 0 }
-            }
-            (Self::Pair { check: c, from, to }, Subject::Ordered(a, b)) if *c == check => {
-                if is(&who(a), from.0, from.1) && is(&who(b), to.0, to.1) { 100 } else { 0 }
-            }
-            (Self::Broken { check: c, role, version }, subject) if *c == check => {
-                let named = subject.parties().into_iter().any(|party| is(&who(party), role, *version));
-                if named { 100 } else { 0 }
-            }
-            _ => 0,
-        }
-    }
-}
+use super::flaw::{Chance, Flaw, Who};
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Shape {
     /// doorman 1, notary 1, node seats; `registers` node -> doorman, `pay` node -> node via notary.
     Ledger,
+    /// notary 1, node seats; `pay` node -> node via notary.
+    Payments,
     /// primary 1, replica seats; `replicates` primary -> replica.
     Replicas,
     /// member, exactly 3; `put` member -> member, not direct.
@@ -231,21 +36,28 @@ pub(crate) struct World {
     pub repeats: u32,
     /// Of ten thousand checks between two nodes, those that fail for no reason.
     pub noise: u32,
+    /// The edition of the spec: another one defines every check anew.
+    pub edition: u32,
 }
 
 pub(crate) struct Simulated {
     pub decision: Decision,
     pub networks: Vec<NetworkPlan>,
+    pub attempts: Vec<Attempt>,
 }
 
 impl Simulated {
     pub(crate) fn log(&self) -> String {
-        let line = |plan: &NetworkPlan| {
-            let seats: Vec<String> = plan.seats.iter().map(|seat| seat.party.to_string()).collect();
-            format!("{} {:?}", seats.join(" "), plan.reason)
-        };
-        self.networks.iter().map(line).collect::<Vec<_>>().join("\n")
+        log(&self.networks)
     }
+}
+
+fn log(networks: &[NetworkPlan]) -> String {
+    let line = |plan: &NetworkPlan| {
+        let seats: Vec<String> = plan.seats.iter().map(|seat| seat.party.to_string()).collect();
+        format!("{} {:?}", seats.join(" "), plan.reason)
+    };
+    networks.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn check_name(name: &str) -> CheckName {
@@ -256,7 +68,7 @@ fn role_name(name: &str) -> RoleName {
     RoleName::new(name).unwrap()
 }
 
-fn version_of(party: &Party) -> usize {
+pub(crate) fn version_of(party: &Party) -> usize {
     party.version.as_str().strip_prefix("v").unwrap().parse().unwrap()
 }
 
@@ -266,7 +78,7 @@ fn hash(seed: u64, salt: &str) -> u64 {
 }
 
 impl World {
-    fn unbuilt(&self, version: usize) -> bool {
+    pub(crate) fn unbuilt(&self, version: usize) -> bool {
         self.flaws.contains(&Flaw::Unbuilt { version })
     }
 
@@ -314,7 +126,7 @@ impl World {
             reporter: None,
             complete: false,
             unsupported: BTreeSet::new(),
-            definition: Digest::of(name.as_bytes()),
+            definition: Digest::of(format!("{name}{}", self.edition).as_bytes()),
         };
         let life = |name: &str, roles: &[&str]| CheckAxis {
             scope: Scope::Node { roles: roles.iter().map(|r| role_name(r)).collect() },
@@ -340,6 +152,10 @@ impl World {
                     ],
                 )
             }
+            Shape::Payments => (
+                vec![role("notary", Count::Exactly(1), &[]), role("node", Count::Seats(self.seats), &["notary"])],
+                vec![pair("pay", "node", "node", &["notary"], &[], true)],
+            ),
             Shape::Replicas => (
                 vec![role("primary", Count::Exactly(1), &[]), role("replica", Count::Seats(self.seats), &["primary"])],
                 vec![life("ready", &["primary", "replica"]), pair("replicates", "primary", "replica", &[], &[], true)],
@@ -373,8 +189,13 @@ impl World {
 
     /// Runs networks until the plan is empty.
     pub(crate) fn sweep(&self) -> Simulated {
+        self.sweep_after(Vec::new())
+    }
+
+    /// The same with what earlier sweeps recorded.
+    pub(crate) fn sweep_after(&self, earlier: Vec<Attempt>) -> Simulated {
         let matrix = self.matrix();
-        let mut attempts: Vec<Attempt> = Vec::new();
+        let mut attempts = earlier;
         let mut in_flight: Vec<NetworkPlan> = Vec::new();
         let mut networks = Vec::new();
         loop {
@@ -382,11 +203,7 @@ impl World {
             let more = next(&matrix, &attempts, &in_flight, capacity, self.seed);
             networks.extend(more.iter().cloned());
             in_flight.extend(more);
-            assert!(
-                networks.len() < 3_000,
-                "the sweep does not end: {self:?}\n{}",
-                Simulated { decision: decide(&matrix, &attempts), networks: networks[..60].to_vec() }.log()
-            );
+            assert!(networks.len() < 3_000, "the sweep does not end: {self:?}\n{}", log(&networks[..60]));
             // The last to begin ends first: the order must not matter.
             let Some(plan) = in_flight.pop() else { break };
             attempts.push(self.run(&matrix, plan, attempts.len()));
@@ -397,7 +214,7 @@ impl World {
         for (cell, verdict) in &decide(&matrix, &reversed).verdicts {
             assert_eq!(verdict, &decision.verdicts[cell], "the order of the evidence matters for {cell}");
         }
-        Simulated { decision, networks }
+        Simulated { decision, networks, attempts }
     }
 
     fn run(&self, matrix: &Matrix, plan: NetworkPlan, ordinal: usize) -> Attempt {
@@ -543,6 +360,7 @@ impl World {
                 pairs("pay", "node", "node", Some("notary"), &mut dead, false);
                 pairs("audit", "node", "notary", None, &mut dead, false);
             }
+            Shape::Payments => pairs("pay", "node", "node", Some("notary"), &mut dead, false),
             Shape::Replicas => pairs("replicates", "primary", "replica", None, &mut dead, false),
             Shape::Mediated => pairs("put", "member", "member", None, &mut dead, false),
         }
@@ -563,175 +381,8 @@ impl World {
         let seated: Vec<(String, usize)> = plan.seats.iter().map(named).collect();
         let (x, y) = (named(a), named(b));
         let who: Vec<&Who> = [&x, &y].into_iter().chain(&vias).collect();
-        self.flaws.iter().any(|flaw| {
-            flaw.spoils(check, &x, &y, &vias, &seated) || flaw.spoils_at(check, &who, &plan.axes)
-        })
-    }
-
-    /// Whether a set really fails together.
-    pub(crate) fn is_interference(&self, cell: &Cell) -> bool {
-        let Subject::Set(set) = &cell.subject else {
-            return false;
-        };
-        let has = |role: &str, v: usize| set.iter().any(|p| p.role.as_str() == role && version_of(p) == v);
-        self.flaws.iter().any(|flaw| match flaw {
-            Flaw::Triple { from, to, via } => has("node", *from) && has("node", *to) && has("notary", *via),
-            Flaw::Interference { from, to, present } => has("node", *from) && has("node", *to) && has("node", *present),
-            Flaw::Dying { node, doorman, .. } => set.len() == 2 && has("node", *node) && has("doorman", *doorman),
-            _ => false,
-        })
-    }
-
-    /// What the cell's verdict must be, as a test on the verdict; `Err` names what was expected.
-    pub(crate) fn judge(&self, cell: &Cell, verdict: &VerdictKind) -> Result<(), String> {
-        let mut expected = self.expected(cell);
-        if self.outage.is_some() {
-            // What was not found out before is an error; what was is the truth.
-            expected.extend(["error", "untested"]);
-            if expected.contains(&"flaky") {
-                // Another cell may be suspected of what it did.
-                expected.push("pass");
-            }
-        }
-        let word = verdict.word();
-        if expected.contains(&"pass") && !expected.contains(&"fail") && !self.can_be_seen_working(cell) {
-            // No network tells it from what fails beside it: two that always fail together are both reported.
-            expected = vec!["pass", "fail", "untested"];
-        }
-        if expected.contains(&word) { Ok(()) } else { Err(expected.join(" or ")) }
-    }
-
-    /// Whether versions can be seated so that a cell of `pay` takes part in something that works.
-    fn can_be_seen_working(&self, cell: &Cell) -> bool {
-        let Subject::Ordered(a, b) = &cell.subject else { return true };
-        if cell.check.as_str() != "pay" {
-            return true;
-        }
-        let (a, b) = ((a.role.as_str(), version_of(a)), (b.role.as_str(), version_of(b)));
-        let all = || 0..self.versions;
-        let trios = all().flat_map(|from| all().flat_map(move |to| all().map(move |via| (from, to, via))));
-        trios.into_iter().any(|(from, to, via)| {
-            let (from, to, via) = (("node".to_owned(), from), ("node".to_owned(), to), ("notary".to_owned(), via));
-            let ordered = [(&from, &to), (&from, &via), (&via, &to)];
-            let has_cell = ordered.into_iter().any(|(x, y)| (x.0.as_str(), x.1) == a && (y.0.as_str(), y.1) == b);
-            let is_built = ![&from, &to, &via].into_iter().any(|(_, version)| self.unbuilt(*version));
-            let vias = std::slice::from_ref(&via);
-            has_cell && is_built && !self.flaws.iter().any(|flaw| flaw.spoils("pay", &from, &to, vias, &[]))
-        })
-    }
-
-    fn expected(&self, cell: &Cell) -> Vec<&'static str> {
-        let check = cell.check.as_str();
-        let parties: Vec<(&str, usize)> =
-            cell.subject.parties().into_iter().map(|p| (p.role.as_str(), version_of(p))).collect();
-        if parties.iter().any(|(_, v)| self.unbuilt(*v)) {
-            return vec![if check == "builds" { "unbuilt" } else { "untested" }];
-        }
-        let dead_first = |flaw: &&Flaw| !matches!(flaw, Flaw::Broken { check: "starts" | "ready", .. });
-        let mut flaws: Vec<&Flaw> = self.flaws.iter().collect();
-        flaws.sort_by_key(dead_first);
-        for flaw in flaws {
-            match flaw {
-                Flaw::Unsupported { before } if check == "audit" && parties.iter().any(|(_, v)| v < before) => {
-                    return vec!["unsupported"];
-                }
-                Flaw::Broken { check: life @ ("starts" | "ready"), role, version }
-                    if parties.contains(&(role, *version)) =>
-                {
-                    return match check {
-                        "builds" | "exit" => vec!["pass", "untested"],
-                        "starts" if *life == "ready" => vec!["pass"],
-                        check if check == *life => vec!["broken"],
-                        _ => vec!["untested"],
-                    };
-                }
-                Flaw::Broken { check: "registers", role: "doorman", version }
-                    if parties.contains(&("doorman", *version)) =>
-                {
-                    return if check == "registers" { vec!["broken"] } else { vec!["pass"] };
-                }
-                Flaw::Broken { check: c, role, version } if *c == check && parties.contains(&(role, *version)) => {
-                    return vec!["broken"];
-                }
-                _ => {}
-            }
-        }
-        let Subject::Ordered(a, b) = &cell.subject else {
-            return vec!["pass"];
-        };
-        let (a, b) = ((a.role.as_str(), version_of(a)), (b.role.as_str(), version_of(b)));
-        for flaw in &self.flaws {
-            match flaw {
-                Flaw::Pair { check: c, from, to } if *c == check && *from == a && *to == b => {
-                    // A bad diagonal of one role is what `broken` means.
-                    return if a == b { vec!["broken"] } else { vec!["fail"] };
-                }
-                Flaw::Framing { since }
-                    if check == "pay" && a.0 == "node" && b.0 == "node" && (a.1 < *since) != (b.1 < *since) =>
-                {
-                    return vec!["fail"];
-                }
-                Flaw::AtValue { check: c, role, version, value }
-                    if *c == check && cell.axes.values().any(|at| at == value) && [a, b].contains(&(role, *version)) =>
-                {
-                    return vec!["fail"];
-                }
-                _ => {}
-            }
-        }
-        for flaw in &self.flaws {
-            if let Flaw::Alternating { version } = flaw {
-                if check == "pay" && a == ("node", *version) {
-                    return vec!["flaky"];
-                }
-                // Whoever is seen with the flaking payer only may be taken for flaky; never for failing.
-                let beside = a == ("notary", *version) || b == ("node", *version) || b == ("notary", *version);
-                let via = a.0 == "notary" && self.strategy != Strategy::Packed;
-                if check == "pay" && (beside || via) {
-                    return vec!["flaky", "pass"];
-                }
-            }
-        }
-        vec!["pass"]
-    }
-
-    /// Whether the truth can be told from networks at all: flaws that hide each other are left out.
-    pub(crate) fn is_decidable(&self) -> bool {
-        let mut touched: BTreeMap<(&str, usize), usize> = BTreeMap::new();
-        for flaw in &self.flaws {
-            let parties: Vec<(&str, usize)> = match flaw {
-                Flaw::Pair { from, to, .. } => vec![*from, *to],
-                Flaw::Framing { .. } => vec![("framing", 0)],
-                Flaw::Broken { role, version, .. } => vec![(role, *version)],
-                Flaw::Triple { from, to, via } => {
-                    if from == to || to == via || from == via {
-                        return false;
-                    }
-                    vec![("node", *from), ("node", *to), ("notary", *via)]
-                }
-                Flaw::Interference { from, to, present } => {
-                    // The flaw must be about three versions, or its pairs would fail.
-                    if from == to || to == present || from == present {
-                        return false;
-                    }
-                    vec![("node", *from), ("node", *to), ("node", *present)]
-                }
-                Flaw::Alternating { version } => vec![("node", *version)],
-                Flaw::Silent { from, to } => vec![("node", *from), ("node", *to)],
-                Flaw::FlakyParty { role, version, .. } => vec![(role, *version)],
-                Flaw::FlakyPair { from, to, .. } => vec![*from, *to],
-                Flaw::Dying { node, doorman, .. } => vec![("node", *node), ("doorman", *doorman)],
-                Flaw::AtValue { role, version, .. } => vec![(role, *version)],
-                Flaw::Unsupported { .. } => vec![],
-                Flaw::Unbuilt { version } => vec![("node", *version), ("notary", *version), ("doorman", *version)],
-            };
-            for party in parties {
-                *touched.entry(party).or_default() += 1;
-            }
-        }
-        let framing = touched.contains_key(&("framing", 0));
-        let interference = self.flaws.iter().any(|f| matches!(f, Flaw::Interference { .. } | Flaw::Alternating { .. }));
-        let unbuilt = self.flaws.iter().filter(|f| matches!(f, Flaw::Unbuilt { .. })).count();
-        touched.values().all(|times| *times == 1 || unbuilt == self.flaws.len()) && !(framing && interference)
+        self.flaws
+            .iter()
+            .any(|flaw| flaw.spoils(check, &x, &y, &vias, &seated) || flaw.spoils_at(check, &who, &plan.axes))
     }
 }
