@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use skew_core::model::{Cell, CellId, Outcome};
+use skew_core::text::shorten;
 use skew_report::{CellModel, Model, Standing, Word};
 use skew_spec::{KnownBlock, append_known, known_blocks};
 
@@ -124,7 +125,7 @@ fn seen(model: &Model, pattern: &Pattern, shown: &BTreeMap<&Cell, &CellModel>) -
     });
     let detail = detail.or_else(|| unbuilt.map(|unbuilt| unbuilt.detail.clone()));
     // Where a line ended is no news in a reason.
-    let detail: String = detail.unwrap_or_default().replace('␊', " ").chars().take(SEEN).collect();
+    let detail = shorten(&detail.unwrap_or_default().replace('\n', " "), SEEN).into_owned();
     let colon = if detail.is_empty() { "" } else { ": " };
     format!("{} in sweep {}{colon}{detail}", cell.verdict, model.sweep.id)
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use skew_core::model::{Cell, CellId, Strategy, SweepId, SweepRecord, Verdicts};
-use skew_report::{CellModel, Judged, Model, NetworkModel};
+use skew_core::text::duration_ms;
+use skew_report::{CellModel, Judged, Model, NetworkModel, indented};
 
 use super::error::CliError;
 use super::globals::split_spec;
@@ -145,12 +146,12 @@ fn describe_network(text: &mut String, network: &NetworkModel) {
     let seats: Vec<String> = parties.iter().map(|(party, nodes)| format!("{party}: {}", nodes.join(" "))).collect();
     let _ = writeln!(
         text,
-        "  {}, {}; seed {}, {}, {} ms\n  {}",
+        "  {}, {}; seed {}, {}, {}\n  {}",
         network.started,
         network.place,
         network.seed,
         if network.axes.is_empty() { "no axes".to_owned() } else { format!("{:?}", network.axes) },
-        network.duration_ms,
+        duration_ms(network.duration_ms),
         seats.join("; ")
     );
     if let Some(error) = &network.error {
@@ -165,7 +166,11 @@ fn describe_network(text: &mut String, network: &NetworkModel) {
         let via: Vec<&str> = observation.via.iter().map(|node| node.as_str()).collect();
         let via = if via.is_empty() { String::new() } else { format!(" via {}", via.join(", ")) };
         let times = if observation.count > 1 { format!(" ({} times)", observation.count) } else { String::new() };
-        let detail = if observation.detail.is_empty() { String::new() } else { format!(": {}", observation.detail) };
+        let detail = if observation.detail.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", indented(&observation.detail, "      "))
+        };
         let _ = writeln!(text, "  {:<11} {}{ends}{via}{times}{detail}", observation.result, observation.check);
     }
     for exit in &network.exits {

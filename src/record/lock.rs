@@ -1,5 +1,6 @@
 //! One owner: a lock on a file that says who holds it.
 
+use skew_core::text::shorten;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
@@ -82,7 +83,7 @@ fn myself() -> Owner {
         command.push(' ');
         command.push_str(&arg);
     }
-    Owner { pid: std::process::id(), command: command.chars().take(200).collect() }
+    Owner { pid: std::process::id(), command: shorten(&command, 200).into_owned() }
 }
 
 fn write_owner(file: &mut File, owner: &Owner) -> std::io::Result<()> {

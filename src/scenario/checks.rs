@@ -4,17 +4,18 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use skew_core::model::{CheckName, NodeName, Observation, Outcome, RoleName};
+use skew_core::text::duration;
 use skew_spec::{Check, CheckHow, Step};
 
 use super::parties::Tuple;
-use super::scene::{Scene, about};
+use super::scene::{Scene, about, built_in};
 use super::stopped::Stopped;
 use super::together::together;
 
 /// Tuples of one check at once.
 const AT_ONCE: usize = 16;
-/// How long a check gets to say what it saw when one of its nodes is gone.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// How long a backend may take to end a step whose time is over.
+const SLACK: Duration = Duration::from_secs(30);
 
 /// The checks that must be run so that these are settled: they and what comes before them.
 pub(super) fn closure<'c>(checks: &'c [Check], asked: &dyn Fn(&CheckName) -> bool) -> BTreeSet<&'c CheckName> {
@@ -110,20 +111,18 @@ impl Scene<'_> {
     /// Runs the steps, within the check's time and while its nodes are there.
     async fn check_steps(&self, check: &Check, steps: &[Step], tuple: &Tuple) -> Result<(Outcome, String), Stopped> {
         let nodes = tuple.nodes();
-        let steps = self.steps(check, steps, tuple);
-        tokio::pin!(steps);
-        let exit = tokio::select! {
+        tokio::select! {
             biased;
-            result = &mut steps => return result,
-            exit = self.ear.watch.any_exited(&nodes), if !nodes.is_empty() => exit,
-            () = tokio::time::sleep(check.within) => {
-                let within = humantime::format_duration(check.within);
-                return Ok((Outcome::Failed, format!("its steps did not end within {within}")));
+            result = self.steps(check, steps, tuple) => result,
+            // The crash is the failure, and not what its neighbours see of it.
+            _ = self.ear.watch.any_exited(&nodes, |exit| !self.may_exit(exit)), if !nodes.is_empty() => {
+                Ok((Outcome::Blocked, built_in("exit").to_string()))
             }
-        };
-        match tokio::time::timeout(LAST_WORDS, steps).await {
-            Ok(result) => result,
-            Err(_) => Ok((Outcome::Failed, format!("{exit} meanwhile"))),
+            // Each step ends by itself in the check's time, and tells what it saw.
+            () = tokio::time::sleep(check.within + SLACK) => {
+                let late = duration(SLACK);
+                Ok((Outcome::Error, format!("the backend did not end its steps {late} after their time was over")))
+            }
         }
     }
 
@@ -144,7 +143,7 @@ impl Scene<'_> {
 
     /// The check that says why a node cannot take part.
     pub(super) fn unusable(&self, node: &NodeName) -> Option<CheckName> {
-        let never = || (!self.notes().ready.contains(node)).then(|| super::scene::built_in("ready"));
+        let never = || (!self.notes().ready.contains(node)).then(|| built_in("ready"));
         self.trouble(node).or_else(never)
     }
 

@@ -1,9 +1,10 @@
 //! Drivers: how they end, and what of their reports counts.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skew_core::model::{CheckName, NodeName, Observation, Outcome};
+use skew_core::text::duration;
 use skew_spec::{Driver, ExpectKind};
 
 use super::parties::Tuple;
@@ -42,8 +43,10 @@ impl Scene<'_> {
             return Ok(());
         }
         let within = self.driver(actor).map_or(Duration::ZERO, |driver| driver.within);
+        let begun = Instant::now();
         if tokio::time::timeout(within, self.ear.watch.exited(node)).await.is_err() {
-            let within = humantime::format_duration(within);
+            let within = duration(within);
+            self.overloaded(begun, &format!("{node} was not done within {within}"))?;
             self.moment(Some(node), format!("not done within {within}: stopped"));
             self.network.stop(node, actor.role.stop.grace).await?;
         }

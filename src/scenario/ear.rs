@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use regex::Regex;
 use skew_core::model::{CheckName, NodeName, Observation};
-use skew_deploy::{NodeEvent, Stream, Watch};
+use skew_deploy::{NodeEvent, Stream, Watch, is_cut};
 
 use super::observe::{self, Casting, Heard, Line};
 
@@ -48,7 +48,17 @@ pub(super) struct Ear {
 struct State {
     heard: Heard,
     uttered: BTreeMap<(CheckName, NodeName), Uttered>,
-    remarks: BTreeMap<NodeName, usize>,
+    dropped: BTreeMap<NodeName, Dropped>,
+    /// Lines that were longer than what is read of a line.
+    cut: BTreeMap<NodeName, u64>,
+}
+
+/// Observations of a driver that could not be used.
+#[derive(Default)]
+struct Dropped {
+    count: usize,
+    /// Why the first could not.
+    first: String,
 }
 
 impl Ear {
@@ -89,14 +99,17 @@ impl Ear {
     fn collect(&self, mut observation: Observation, at_ms: u64) -> Option<String> {
         observation.at_ms = at_ms;
         let added = self.state().heard.add(observation);
-        (!added).then(|| format!("more than {} observations", observe::COUNT_MAX))
+        (!added).then(|| format!("skew keeps {} MiB of different results of one network", observe::BYTES_MAX >> 20))
     }
 
     fn remark<'e>(&self, node: &'e NodeName, why: String) -> Option<(&'e NodeName, String)> {
         let mut state = self.state();
-        let count = state.remarks.entry(node.clone()).or_default();
-        *count += 1;
-        match *count {
+        let dropped = state.dropped.entry(node.clone()).or_default();
+        dropped.count += 1;
+        if dropped.count == 1 {
+            dropped.first.clone_from(&why);
+        }
+        match dropped.count {
             ..REMARKS => Some((node, format!("observation dropped: {why}"))),
             REMARKS => Some((node, "more observations dropped".to_owned())),
             _ => None,
@@ -104,6 +117,9 @@ impl Ear {
     }
 
     fn hold_against(&self, node: &NodeName, line: &str, at_ms: u64) {
+        if is_cut(line) {
+            *self.state().cut.entry(node.clone()).or_default() += 1;
+        }
         for never in self.nevers.iter().filter(|never| never.nodes.contains(node)) {
             if never.pattern.is_match(line) {
                 let mut state = self.state();
@@ -118,6 +134,19 @@ impl Ear {
     /// What drivers reported so far; it is given once.
     pub(super) fn reported(&self) -> Vec<Observation> {
         self.state().heard.take()
+    }
+
+    /// How many observations of a driver were dropped, and why the first was; none when none was.
+    pub(super) fn dropped(&self, driver: &NodeName) -> Option<String> {
+        let state = self.state();
+        let dropped = state.dropped.get(driver)?;
+        let observations = if dropped.count == 1 { "observation" } else { "observations" };
+        Some(format!("{} {observations} of {driver} could not be used: {}", dropped.count, dropped.first))
+    }
+
+    /// Lines of a node of which the end could not be looked at.
+    pub(super) fn cut(&self, node: &NodeName) -> u64 {
+        self.state().cut.get(node).copied().unwrap_or(0)
     }
 
     /// The line that a node must not have said, if it did.
@@ -171,5 +200,7 @@ mod tests {
         let ear = ear();
         let remarks = (0..100).filter_map(|_| say(&ear, "driver-0", r#"{"skew":"observation","#)).count();
         assert_eq!(remarks, REMARKS);
+        let told = ear.dropped(&NodeName::new("driver-0").unwrap()).unwrap();
+        assert!(told.starts_with("100 observations of driver-0 could not be used: not JSON"), "{told}");
     }
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use skew_core::model::{Cell, CheckName, Exit, NodeName, Observation, Outcome, Party, RoleName, Scope, Subject};
+use skew_core::text::{duration, duration_ms};
 use skew_spec::{CheckHow, ExpectKind};
 
+use super::commands::unseen;
 use super::parties::{Tuple, tuples};
 use super::scene::{Actor, Scene, about, built_in};
 use super::stopped::{Stopped, regex};
@@ -43,25 +45,35 @@ impl Scene<'_> {
         let left = Duration::from_millis(deadline.saturating_sub(self.now_ms()));
         let pattern = regex(pattern)?;
         if self.ear.uttered(check, node).is_none() {
+            let mut unseen = 0;
             tokio::select! {
-                _ = self.ear.watch.line(node, &pattern) => {}
+                _ = self.ear.watch.line(node, &pattern, &mut unseen) => {}
                 _ = self.ear.watch.exited(node) => {}
                 () = tokio::time::sleep(left) => {}
             }
         }
         let said = self.ear.uttered(check, node);
-        let (result, detail) = match said {
-            Some(said) if said.at_ms <= deadline => (Outcome::Ok, String::new()),
-            Some(said) => {
-                let late = humantime::format_duration(Duration::from_millis(said.at_ms - started));
-                (Outcome::Failed, format!("only after {late}: {}", said.line))
+        let expected = format!("expected a line of its log that matches /{pattern}/ within {}", duration(within));
+        let detail = match said {
+            Some(said) if said.at_ms <= deadline => {
+                self.observe_node(check.as_str(), node, Outcome::Ok, "");
+                return Ok(());
             }
-            None => {
-                let within = humantime::format_duration(within);
-                (Outcome::Failed, format!("no line of its log matched /{pattern}/ within {within}"))
+            Some(said) => format!("{expected}, found it after {}\n{}", duration_ms(said.at_ms - started), said.line),
+            None if self.trouble(node).is_some() => {
+                self.observe_blocked(check, node);
+                return Ok(());
             }
+            None if self.ear.cut(node) > 0 => {
+                let detail = format!("{expected}, found none; {}", unseen(self.ear.cut(node)));
+                self.observe_node(check.as_str(), node, Outcome::Error, &detail);
+                return Ok(());
+            }
+            None => format!("{expected}, found none"),
         };
-        self.observe_node(check.as_str(), node, result, &detail);
+        let since = self.opened + Duration::from_millis(started);
+        self.overloaded(since, &format!("{node}: {expected}"))?;
+        self.observe_node(check.as_str(), node, Outcome::Failed, &detail);
         Ok(())
     }
 
@@ -130,8 +142,9 @@ impl Scene<'_> {
         }
     }
 
-    /// What was asked and never observed: blocked when its reporter or its parties were of no use, else missing.
-    pub(super) fn missing(&self, why: &str) {
+    /// What was asked and never observed: blocked when its reporter or its parties were of no use, an error when a limit
+    /// of skew's own may be why (`cut_short` names it), else missing.
+    pub(super) fn missing(&self, cut_short: Option<&str>) {
         let of = |role: &RoleName| self.of_role(role).map(|actor| actor.name().clone()).collect();
         for (name, scope, reporter) in self.askable() {
             let asked: Vec<&Cell> = self.plan.asks.iter().filter(|cell| cell.check == name).collect();
@@ -143,7 +156,7 @@ impl Scene<'_> {
                 if !relevant || self.is_observed(&name, &scope, &tuple) {
                     continue;
                 }
-                let (result, detail) = self.why_missing(&name, &tuple, reporter.as_ref(), why);
+                let (result, detail) = self.why_missing(&name, &tuple, reporter.as_ref(), cut_short);
                 let mut observation = about(&name, tuple.from.as_ref(), tuple.to.as_ref(), &tuple.via, result);
                 observation.detail = detail;
                 self.observe(observation);
@@ -156,7 +169,7 @@ impl Scene<'_> {
         name: &CheckName,
         tuple: &Tuple,
         reporter: Option<&RoleName>,
-        why: &str,
+        cut_short: Option<&str>,
     ) -> (Outcome, String) {
         let check = self.spec.checks.iter().any(|check| check.name == *name).then(|| self.check_between(name, tuple));
         if let Some(since) = check.as_ref().and_then(|check| self.missing_at(check, tuple)) {
@@ -169,9 +182,14 @@ impl Scene<'_> {
         let reporters: Vec<&Actor> = reporter.into_iter().flat_map(|role| self.of_role(role)).collect();
         let silent = reporters.iter().map(|actor| self.trouble(actor.name())).collect::<Option<Vec<_>>>();
         let by = by.or_else(|| silent.and_then(|checks| checks.first().cloned()));
-        match by {
-            Some(by) => (Outcome::Blocked, by.to_string()),
-            None => (Outcome::Missing, why.to_owned()),
+        let dropped = || reporters.iter().find_map(|actor| self.ear.dropped(actor.name()));
+        match (by, cut_short) {
+            (Some(by), _) => (Outcome::Blocked, by.to_string()),
+            (None, Some(why)) => (Outcome::Error, why.to_owned()),
+            (None, None) => match dropped() {
+                Some(dropped) => (Outcome::Error, format!("it is not known whether it was reported: {dropped}")),
+                None => (Outcome::Missing, "its reporter ended without reporting it".to_owned()),
+            },
         }
     }
 

@@ -5,6 +5,8 @@
 
 mod briefing;
 mod checks;
+mod commands;
+mod crash;
 mod driver;
 mod ear;
 mod ending;
@@ -38,9 +40,11 @@ use skew_core::model::{
     AttemptId, End, Excerpt, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, SweepId,
     Version, VersionId,
 };
+use skew_core::text::duration;
 use skew_deploy::{
     Attached, Backend, External, ImageRef, LogFile, Network, NodeEvent, NodeRequest, OpenRequest, Redactor,
 };
+use skew_host::Pressure;
 use skew_spec::{ExpectKind, Spec};
 
 /// Events that may wait to be heard; then whoever speaks has to wait.
@@ -73,6 +77,8 @@ pub struct Run<'a> {
     pub stop: watch::Receiver<bool>,
     /// Told when a node becomes ready.
     pub on_ready: &'a (dyn Fn(&NodeName) + Sync),
+    /// How loaded the machine is: a limit that passes while it is overloaded is no evidence.
+    pub pressure: &'a Pressure,
     /// Whether its nodes go on when it is over.
     pub keep: bool,
 }
@@ -129,7 +135,7 @@ async fn play(run: Run<'_>, checks: bool) -> Ran {
     let opened = tokio::select! {
         biased;
         () = stopped(&mut stop) => Err(Stopped::over("it was stopped before it began")),
-        opened = open(&run, begun) => opened,
+        opened = open(&run) => opened,
     };
     match opened {
         Ok((scene, events)) => perform(&run, &scene, events, checks, &mut ran).await,
@@ -146,7 +152,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn open<'r>(run: &'r Run<'_>, begun: Instant) -> Result<(Scene<'r>, mpsc::Receiver<NodeEvent>), Stopped> {
+async fn open<'r>(run: &'r Run<'_>) -> Result<(Scene<'r>, mpsc::Receiver<NodeEvent>), Stopped> {
     let actors = run.plan.seats.iter().map(|seat| actor(run, seat)).collect::<Result<Vec<_>, _>>()?;
     let mut wanted = BTreeSet::new();
     let mut nodes = Vec::new();
@@ -187,6 +193,7 @@ async fn open<'r>(run: &'r Run<'_>, begun: Instant) -> Result<(Scene<'r>, mpsc::
         keep: run.keep,
     };
     let ear = ear(run.spec, &actors)?;
+    let opened = Instant::now();
     let network = run.backend.open(request).await?;
     let network: Arc<dyn Network> = if external.is_empty() {
         network
@@ -200,7 +207,7 @@ async fn open<'r>(run: &'r Run<'_>, begun: Instant) -> Result<(Scene<'r>, mpsc::
             }
         }
     };
-    Ok((Scene::new(run.spec, run.plan, actors, network, redactor, ear, begun, run.on_ready), events))
+    Ok((Scene::new(run.spec, run.plan, actors, network, redactor, ear, opened, run.on_ready, run.pressure), events))
 }
 
 fn actor(run: &Run<'_>, seat: &Seat) -> Result<Actor, Stopped> {
@@ -235,7 +242,7 @@ fn ear(spec: &Spec, actors: &[Actor]) -> Result<Ear, Stopped> {
 
 async fn perform(run: &Run<'_>, scene: &Scene<'_>, mut events: mpsc::Receiver<NodeEvent>, checks: bool, ran: &mut Ran) {
     let mut stop = run.stop.clone();
-    let mut why = "its reporter never said anything about it";
+    let mut cut_short = None;
     let result = tokio::select! {
         biased;
         () = stopped(&mut stop) => Err(Stopped::over("it was stopped before its end")),
@@ -243,9 +250,10 @@ async fn perform(run: &Run<'_>, scene: &Scene<'_>, mut events: mpsc::Receiver<No
         played = tokio::time::timeout(run.deadline, script(scene, checks)) => match played {
             Ok(played) => played,
             Err(_) => {
-                why = "the network's time was over";
-                scene.moment(None, format!("not done within {}", humantime::format_duration(run.deadline)));
-                Ok(())
+                let within = duration(run.deadline);
+                scene.moment(None, format!("not done within {within}"));
+                cut_short = Some(format!("the network's time of {within} (`[limits] network`) was over before it was observed"));
+                scene.overloaded(scene.opened, &format!("the network was not done within {within}"))
             }
         },
     };
@@ -270,7 +278,8 @@ async fn perform(run: &Run<'_>, scene: &Scene<'_>, mut events: mpsc::Receiver<No
     }
     if result.is_ok() && checks {
         scene.unwanted_lines();
-        scene.missing(why);
+        scene.missing(cut_short.as_deref());
+        scene.blame_crashes();
     }
     match result.and(exits) {
         Ok(exits) => ran.exits = exits,

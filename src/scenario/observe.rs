@@ -11,8 +11,10 @@ use skew_deploy::printable;
 
 /// The longest line that is read.
 pub(super) const LINE_MAX: usize = 16 * 1024;
-/// How many observations one network may report.
-pub(super) const COUNT_MAX: usize = 200_000;
+/// Bytes kept of the different results of one network; equal ones are counted and cost nothing.
+pub(super) const BYTES_MAX: usize = 24 << 20;
+/// What a result costs beside its names and its detail.
+const OVERHEAD: usize = 200;
 /// Bytes kept of a detail.
 pub(super) const DETAIL_MAX: usize = 2048;
 /// How many nodes an observation may name beside its two.
@@ -190,25 +192,36 @@ type Key = (CheckName, Option<NodeName>, Option<NodeName>, Vec<NodeName>, Option
 #[derive(Debug, Default)]
 pub(super) struct Heard {
     observations: Vec<Observation>,
+    /// Where each is, and the last detail of its equals.
     places: BTreeMap<Key, (usize, String)>,
-    total: usize,
+    bytes: usize,
 }
 
 impl Heard {
-    /// Adds an observation; `false` when there are too many already.
-    pub(super) fn add(&mut self, observation: Observation) -> bool {
-        if self.total >= COUNT_MAX {
-            return false;
-        }
-        self.total += 1;
+    /// Adds an observation; `false` when there is no room for another that differs. Details are left out first.
+    pub(super) fn add(&mut self, mut observation: Observation) -> bool {
         let o = &observation;
         let key = (o.check.clone(), o.from.clone(), o.to.clone(), o.via.clone(), o.reporter.clone(), o.result);
+        let room_for_detail = self.bytes + o.detail.len() <= BYTES_MAX / 2;
         match self.places.get_mut(&key) {
             Some((place, last)) => {
                 self.observations[*place].count = self.observations[*place].count.saturating_add(1);
-                *last = observation.detail;
+                if room_for_detail {
+                    self.bytes = self.bytes + observation.detail.len() - last.len();
+                    *last = observation.detail;
+                }
             }
             None => {
+                if !room_for_detail {
+                    observation.detail.clear();
+                }
+                let o = &observation;
+                let names = o.from.iter().chain(&o.to).chain(&o.via).chain(&o.reporter).map(|node| node.as_str().len());
+                let bytes = OVERHEAD + o.check.as_str().len() + names.sum::<usize>() + o.detail.len();
+                if self.bytes + bytes > BYTES_MAX {
+                    return false;
+                }
+                self.bytes += bytes;
                 self.places.insert(key, (self.observations.len(), String::new()));
                 self.observations.push(observation);
             }
@@ -219,6 +232,7 @@ impl Heard {
     /// What was collected, in the order it was first seen; details tell the first and the last of equal ones.
     pub(super) fn take(&mut self) -> Vec<Observation> {
         let mut observations = std::mem::take(&mut self.observations);
+        self.bytes = 0;
         for (place, last) in std::mem::take(&mut self.places).into_values() {
             let observation = &mut observations[place];
             if !last.is_empty() && last != observation.detail {
@@ -340,6 +354,27 @@ mod tests {
         let observations = heard.take();
         assert_eq!(observations.len(), 1);
         assert_eq!((observations[0].count, observations[0].detail.as_str()), (3, "0\nlast: 2"));
+    }
+
+    #[test]
+    fn repeats_are_not_bounded_and_what_differs_is() {
+        let mut heard = Heard::default();
+        let seen = |check: &str, detail: &str| {
+            let check = CheckName::new(check).unwrap();
+            let mut seen = super::super::scene::about(&check, None, None, &[], Outcome::Ok);
+            seen.detail = detail.to_owned();
+            seen
+        };
+        for n in 0..300_000 {
+            assert!(heard.add(seen("pay", &n.to_string())));
+        }
+        let added = (0..200_000).take_while(|n| heard.add(seen(&format!("c{n}"), &"x".repeat(DETAIL_MAX)))).count();
+        assert!((50_000..150_000).contains(&added), "{added}");
+        assert!(heard.add(seen("pay", "last")), "what is known is counted on");
+        let observations = heard.take();
+        assert_eq!((observations[0].count, observations.len()), (300_001, added + 1));
+        let details: usize = observations.iter().map(|seen| seen.detail.len()).sum();
+        assert!(details <= BYTES_MAX / 2, "{details}");
     }
 
     proptest! {

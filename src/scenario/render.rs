@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::{Environment, Value};
 use skew_core::model::{NetworkPlan, NodeName, RoleName, Seat};
+use skew_core::text::shorten;
 use skew_deploy::{Place, Redactor};
 use skew_spec::{Template, template_environment};
 
@@ -119,7 +120,7 @@ impl Renderer {
     /// # Errors
     /// When it names what is not there.
     pub(super) fn text(&self, template: &Template, context: &BTreeMap<String, Value>) -> Result<String, RenderError> {
-        let failed = |source| RenderError { template: template.0.chars().take(200).collect(), source };
+        let failed = |source| RenderError { template: shorten(&template.0, 200).into_owned(), source };
         self.environment.render_str(&template.0, Value::from(context.clone())).map_err(failed)
     }
 

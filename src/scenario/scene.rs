@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use skew_core::model::{CheckName, Exit, Moment, NetworkPlan, NodeName, Observation, Outcome, RoleName, Seat, Version};
-use skew_deploy::{DeployError, Network, NodeEvent, Output, Redactor, printable};
+use skew_deploy::{DeployError, Network, NodeEvent, Redactor, printable};
+use skew_host::Pressure;
 use skew_spec::{Expect, ExpectKind, Role, Spec};
 
 use super::ear::Ear;
 use super::observe::DETAIL_MAX;
 use super::render::Renderer;
+use super::stopped::Stopped;
 
 /// Moments kept of one network.
 const MOMENTS: usize = 2000;
@@ -69,6 +71,8 @@ pub(super) struct Scene<'a> {
     pub opened: Instant,
     /// Told when a node becomes ready.
     pub on_ready: &'a (dyn Fn(&NodeName) + Sync),
+    /// How loaded the machine is.
+    pub pressure: &'a Pressure,
     notes: Mutex<Notes>,
 }
 
@@ -89,10 +93,11 @@ impl<'a> Scene<'a> {
         ear: Ear,
         opened: Instant,
         on_ready: &'a (dyn Fn(&NodeName) + Sync),
+        pressure: &'a Pressure,
     ) -> Self {
         let renderer = Renderer::new(&spec.system, plan, &network.places(), &redactor);
         let notes = Mutex::default();
-        Self { spec, plan, actors, network, renderer, redactor, ear, opened, on_ready, notes }
+        Self { spec, plan, actors, network, renderer, redactor, ear, opened, on_ready, pressure, notes }
     }
 
     /// What was seen so far.
@@ -185,6 +190,14 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// Ends the scenario when a time limit passed and the machine was overloaded since the wait for it began.
+    pub(super) fn overloaded(&self, since: Instant, what: &str) -> Result<(), Stopped> {
+        match self.pressure.overload(since) {
+            Some(figures) => Err(Stopped::overloaded(&figures, what)),
+            None => Ok(()),
+        }
+    }
+
     /// Takes in one event.
     pub(super) fn hear(&self, event: &NodeEvent) {
         match event {
@@ -217,33 +230,4 @@ pub(super) fn about(
         at_ms: 0,
         count: 1,
     }
-}
-
-/// What a command's end means: 0 ok, 77 unsupported, 126 and 127 error, else failed.
-pub(super) fn outcome(output: &Output) -> Outcome {
-    match output.status {
-        _ if output.timed_out => Outcome::Failed,
-        Some(0) => Outcome::Ok,
-        Some(77) => Outcome::Unsupported,
-        Some(126 | 127) => Outcome::Error,
-        _ => Outcome::Failed,
-    }
-}
-
-/// How a command ended and the end of what it said.
-pub(super) fn said(argv: &[String], output: &Output, within: Duration) -> String {
-    let program = argv.first().map_or("", |program| program.rsplit('/').next().unwrap_or(program));
-    let how = if output.timed_out {
-        format!("did not end within {}", humantime::format_duration(within))
-    } else {
-        output.how()
-    };
-    let mut text = format!("{program} {how}");
-    for (name, bytes) in [("stderr", &output.stderr), ("stdout", &output.stdout)] {
-        let said = String::from_utf8_lossy(bytes);
-        if !said.trim().is_empty() {
-            text.push_str(&format!("\n{name}: {}", printable(said.trim(), 700)));
-        }
-    }
-    text
 }

@@ -1,14 +1,16 @@
 //! Brings a network up: who depends on nobody first, nodes of one role together, each after its `init` steps.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skew_core::model::{CheckName, NodeName, Outcome, RoleName};
-use skew_deploy::{Cmd, Launch, LaunchFile, Probe, ready};
-use skew_spec::{InitStep, ReadyKind};
+use skew_core::text::duration;
+use skew_deploy::{Cmd, DeployError, Launch, LaunchFile, Probe, Unready, ready};
+use skew_spec::{InitStep, ReadyKind, SETTLE};
 
+use super::commands::{ended, failure, unseen};
 use super::parties::targets;
-use super::scene::{Actor, Scene, about, built_in, outcome, said};
+use super::scene::{Actor, Scene, about, built_in};
 use super::stopped::{Stopped, regex};
 use super::together::together;
 
@@ -89,10 +91,14 @@ impl Scene<'_> {
         let env = self.environment(actor)?;
         self.write_config(actor).await?;
         let cmd = Cmd { argv, env, stdin: Vec::new(), within: step.within, max_output: OUTPUT };
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let output = self.network.once(node, &cmd).await?;
-        let result = outcome(&output);
-        let detail = said(&cmd.argv, &output, step.within);
+        let result = self.outcome(node, &output);
+        let detail = failure(&ended(&output, step.within), &format!("init step {}", n + 1), &cmd.argv, &output);
+        if output.timed_out {
+            let within = duration(step.within);
+            self.overloaded(begun, &format!("init step {} of {node} did not end within {within}", n + 1))?;
+        }
         self.moment(Some(node), format!("init step {}: {result}", n + 1));
         let (check, goes_on) = match &step.check {
             Some(check) => {
@@ -116,7 +122,7 @@ impl Scene<'_> {
             self.never_starts(node, &check);
         } else {
             let result = if result == Outcome::Error { Outcome::Error } else { Outcome::Failed };
-            self.fails_to_start(node, result, &format!("init step {}: {detail}", n + 1));
+            self.fails_to_start(node, result, &detail);
         }
         Ok(false)
     }
@@ -177,7 +183,12 @@ impl Scene<'_> {
                 Ok(true)
             }
             Err(error) if error.fault().is_none() => {
-                self.fails_to_start(node, Outcome::Failed, &error.chain());
+                let is_machines = match &error {
+                    DeployError::Program { program, .. } => self.is_machines(node, program),
+                    _ => false,
+                };
+                let result = if is_machines { Outcome::Error } else { Outcome::Failed };
+                self.fails_to_start(node, result, &error.chain());
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -186,7 +197,7 @@ impl Scene<'_> {
 
     /// Waits until a started node is ready, or has exited, or its time is over.
     async fn settle(&self, actor: &Actor) -> Result<(), Stopped> {
-        let (node, begun) = (actor.name(), std::time::Instant::now());
+        let (node, begun) = (actor.name(), Instant::now());
         let (probe, within) = self.probe(actor)?;
         let outcome = tokio::select! {
             biased;
@@ -194,11 +205,13 @@ impl Scene<'_> {
                 // A driver may be done before anybody looks, and so may a job that is expected to end.
                 if actor.drives || self.may_exit(&exit) { Ok(()) } else { Err(Some(exit)) }
             }
-            ready = ready(&*self.network, &self.ear.watch, node, &probe, within) => ready.map_err(|missing| {
-                self.observe_node("starts", node, Outcome::Ok, "");
-                self.observe_node("ready", node, Outcome::Failed, &missing);
-                None
-            }),
+            ready = ready(&*self.network, &self.ear.watch, node, &probe, within) => match ready {
+                Ok(()) => Ok(()),
+                Err(unready) => {
+                    self.unready(node, begun, within, &unready).await?;
+                    Err(None)
+                }
+            },
         };
         match outcome {
             Ok(()) => {
@@ -213,18 +226,41 @@ impl Scene<'_> {
             }
             Err(Some(exit)) => {
                 self.excused(node).await?;
-                self.fails_to_start(node, Outcome::Failed, &format!("{exit} before it was ready"));
+                let lines = self.ear.watch.lines(node);
+                let last: Vec<&str> = lines[lines.len().saturating_sub(20)..].iter().map(|(_, line)| &**line).collect();
+                let lacks = matches!(exit.code, Some(126 | 127)) && self.machine_lacks(node, &last.join("\n"));
+                let result = if lacks { Outcome::Error } else { Outcome::Failed };
+                self.fails_to_start(node, result, &format!("{exit} before it was ready"));
             }
-            Err(None) => {
-                self.excused(node).await?;
-                self.troubled(node, &built_in("ready"));
-            }
+            Err(None) => {}
         }
         Ok(())
     }
 
+    /// A node did not become ready in time, and it is not the machine that was too slow.
+    async fn unready(&self, node: &NodeName, begun: Instant, within: Duration, why: &Unready) -> Result<(), Stopped> {
+        self.excused(node).await?;
+        let lacks = why.output.as_ref().is_some_and(|output| self.outcome(node, output) == Outcome::Error);
+        let (result, detail) = match why.unseen {
+            0 if lacks => (Outcome::Error, why.detail.clone()),
+            0 => (Outcome::Failed, why.detail.clone()),
+            lines => (Outcome::Error, format!("{}; {}", why.detail, unseen(lines))),
+        };
+        if result == Outcome::Failed {
+            self.overloaded(begun, &format!("{node} was not ready within {}", duration(within)))?;
+        }
+        self.observe_node("starts", node, Outcome::Ok, "");
+        self.observe_node("ready", node, result, &detail);
+        self.troubled(node, &built_in("ready"));
+        Ok(())
+    }
+
     fn probe(&self, actor: &Actor) -> Result<(Probe, Duration), Stopped> {
-        let Some(ready) = &actor.role.ready else { return Ok((Probe::Started, UNTOLD)) };
+        let Some(ready) = &actor.role.ready else {
+            // A driver is done when it ends, and what is external was started by others.
+            let at_once = actor.drives || !actor.role.external.is_empty();
+            return Ok((Probe::Started(if at_once { Duration::ZERO } else { SETTLE }), UNTOLD));
+        };
         let probe = match &ready.kind {
             ReadyKind::Tcp(port) => Probe::Tcp(port.clone()),
             ReadyKind::Http { port, path, status } => {
@@ -234,7 +270,7 @@ impl Scene<'_> {
             ReadyKind::Command(argv) => {
                 Probe::Command(self.renderer.texts(argv, &self.renderer.context(actor.name()))?)
             }
-            ReadyKind::Started => Probe::Started,
+            ReadyKind::Started => Probe::Started(ready.settle.unwrap_or(SETTLE).min(ready.within)),
         };
         Ok((probe, ready.within))
     }

@@ -5,30 +5,71 @@ use std::time::Duration;
 
 use minijinja::Value;
 use skew_core::model::{CheckName, NodeName, Outcome};
-use skew_deploy::{Cmd, For, Pace, http, printable};
+use skew_core::text::duration;
+use skew_deploy::{Cmd, For, Output, Pace, http, printable};
 use skew_spec::{Action, Check, Step, StepNode, Template};
 use tokio::time::Instant;
 
+use super::commands::{ended, program, unseen};
 use super::parties::Tuple;
 use super::render::nonce;
-use super::scene::{Scene, outcome, said};
+use super::scene::Scene;
 use super::stopped::{Stopped, regex};
 
 /// Bytes kept of a step's output.
 const OUTPUT: usize = 256 * 1024;
 /// Bytes of an output that are kept under a name.
 const CAPTURE: usize = 16 * 1024;
-/// Bytes of what was expected, and of what was got, in a detail.
+/// Bytes of what was expected, and of what was found, in a detail.
 const QUOTE: usize = 500;
+/// Bytes shown of each output of a command.
+const SHOWN: usize = 700;
 
 /// What one try of a step came to.
 enum Tried {
     /// It worked; its output.
     Ok(String),
     /// It did not, and may when it is tried again.
-    NotYet(String),
+    NotYet(Miss),
     /// It did not, and there is no use in trying again.
-    Over(Outcome, String),
+    Over(Outcome, Miss),
+}
+
+/// What was expected of a step, and what was found instead.
+struct Miss {
+    /// `expected …, found …`.
+    what: String,
+    /// What was tried: a program, a request.
+    of: String,
+    /// The end of what a command printed, each output after a line break.
+    printed: String,
+    /// How much it tells of why: an answer tells more than none.
+    tells: u8,
+    /// Whether its time was over.
+    late: bool,
+}
+
+/// How much an answer tells that is not the one that was expected; less is none.
+const ANSWER: u8 = 3;
+
+impl Miss {
+    fn new(of: &str, tells: u8, what: String) -> Self {
+        Self { what, of: of.to_owned(), printed: String::new(), tells, late: false }
+    }
+
+    /// A command's end, when that is not as expected.
+    fn ended(of: &str, output: &Output, within: Duration) -> Self {
+        Self { late: output.timed_out, ..Self::output(of, output, ended(output, within)) }
+    }
+
+    /// What a command printed, when that is not as expected.
+    fn output(of: &str, output: &Output, what: String) -> Self {
+        Self { printed: output.printed(SHOWN), ..Self::new(of, output.tells(), what) }
+    }
+
+    fn text(&self, place: &str) -> String {
+        format!("{} ({place}: {}){}", self.what, self.of, self.printed)
+    }
 }
 
 impl Scene<'_> {
@@ -50,17 +91,39 @@ impl Scene<'_> {
             for key in ["self", "root", "version", "peers"] {
                 context.insert(key.to_owned(), own.get(key).cloned().unwrap_or_default());
             }
+            let begun = Instant::now();
             match self.step(step, &node, &context, deadline).await? {
                 Tried::Ok(output) => {
-                    if let Some(name) = &step.capture {
-                        context.insert(name.clone(), Value::from(printable(output.trim(), CAPTURE)));
+                    let Some(name) = &step.capture else { continue };
+                    let output = output.trim();
+                    if output.len() > CAPTURE {
+                        let (most, found) = (CAPTURE >> 10, output.len().div_ceil(1024));
+                        let what = format!("expected at most {most} KiB to capture as {name:?}, found {found} KiB");
+                        return Ok((Outcome::Error, format!("{what} (step {} in {node})", n + 1)));
                     }
+                    context.insert(name.clone(), Value::from(printable(output, CAPTURE)));
                 }
-                Tried::NotYet(detail) => return Ok((Outcome::Failed, format!("step {} in {node}: {detail}", n + 1))),
-                Tried::Over(outcome, detail) => return Ok((outcome, format!("step {} in {node}: {detail}", n + 1))),
+                Tried::NotYet(miss) => return self.missed(Outcome::Failed, &miss, &node, n, begun),
+                Tried::Over(outcome, miss) => return self.missed(outcome, &miss, &node, n, begun),
             }
         }
         Ok((Outcome::Ok, String::new()))
+    }
+
+    /// What a step came to that was not as expected, unless the machine was too slow for it.
+    fn missed(
+        &self,
+        outcome: Outcome,
+        miss: &Miss,
+        node: &NodeName,
+        n: usize,
+        begun: Instant,
+    ) -> Result<(Outcome, String), Stopped> {
+        let place = format!("step {} in {node}", n + 1);
+        if outcome == Outcome::Failed && miss.late {
+            self.overloaded(begun.into_std(), &format!("{place}: {}", miss.what))?;
+        }
+        Ok((outcome, miss.text(&place)))
     }
 
     fn step_context(&self, check: &CheckName, tuple: &Tuple) -> BTreeMap<String, Value> {
@@ -103,22 +166,26 @@ impl Scene<'_> {
         let until = step.within.map_or(deadline, |within| deadline.min(begun + within));
         let repeats = step.within.is_some() && expects(&step.action);
         let mut pace = Pace::default();
-        let mut last = "its time was over before it was tried".to_owned();
+        // Of all that were not as expected, the last of those that tell most.
+        let mut most = Miss::new("not tried", 0, "expected some time for it, found none left".to_owned());
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let tried = humantime::format_duration(Duration::from_millis(
-                    u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-                ));
-                return Ok(Tried::Over(Outcome::Failed, format!("{last}, for {tried}")));
+                let of = format!("{}; tried for {}", most.of, duration(begun.elapsed()));
+                return Ok(Tried::Over(Outcome::Failed, Miss { of, late: true, ..most }));
             }
             match self.attempt(&step.action, node, context, left).await? {
-                Tried::NotYet(why) if repeats => last = why,
+                Tried::NotYet(miss) if repeats => {
+                    if miss.tells >= most.tells {
+                        most = miss;
+                    }
+                }
                 tried => return Ok(tried),
             }
             // Nobody answers in the name of a node that is gone.
             if let Some(exit) = self.ear.watch.exit(node) {
-                return Ok(Tried::Over(Outcome::Failed, format!("{last}; {exit} meanwhile")));
+                let of = format!("{}; {exit} meanwhile", most.of);
+                return Ok(Tried::Over(Outcome::Failed, Miss { of, ..most }));
             }
             tokio::select! {
                 () = pace.wait() => {}
@@ -144,37 +211,53 @@ impl Scene<'_> {
             Action::Http { method, port, path, body, status, json } => {
                 let path = self.renderer.text(path, context)?;
                 let body = self.optional(body.as_ref(), context)?;
-                let what = format!("{method} {path}");
+                let what_of = format!("{method} {path}");
                 let begun = tokio::time::Instant::now();
-                let Ok(at) = tokio::time::timeout(left, self.network.endpoint(node, port, For::Skew)).await else {
-                    return Ok(Tried::NotYet(format!("{what}: no address of {node} accepts connections")));
+                let none = |why: &str| {
+                    let what = format!("expected an answer within {}, found none: {why}", duration(left));
+                    Ok(Tried::NotYet(Miss { late: true, ..Miss::new(&what_of, 0, what) }))
                 };
-                let (at, left) = (at?, left.saturating_sub(begun.elapsed()));
-                let answer = match http::request(method, at, &path, body, left).await {
+                let Ok(at) = tokio::time::timeout(left, self.network.endpoint(node, port, For::Skew)).await else {
+                    return none(&format!("no address of {node} accepts connections"));
+                };
+                let answer = match http::request(method, at?, &path, body, left.saturating_sub(begun.elapsed())).await {
                     Ok(answer) => answer,
-                    Err(why) => return Ok(Tried::NotYet(format!("{what}: {why}"))),
+                    Err(why) => return none(&why),
                 };
                 let text = String::from_utf8_lossy(&answer.body).into_owned();
                 if !status.map_or((200..300).contains(&answer.status), |want| answer.status == want) {
                     let want = status.map_or("200 to 299".to_owned(), |status| status.to_string());
-                    let why = format!("{what}: expected status {want}, got {}: {}", answer.status, quote(&text));
-                    return Ok(Tried::NotYet(why));
+                    let what = format!("expected status {want}, found {}: {}", answer.status, quote(&text));
+                    return Ok(Tried::NotYet(Miss::new(&what_of, ANSWER, what)));
                 }
                 for (pointer, want) in json {
                     let want = self.renderer.text(want, context)?;
-                    if let Err(got) = stands(&answer.body, pointer, &want) {
-                        let why = format!("{what}: expected {} at {pointer:?}, got {got}", quote(&want));
-                        return Ok(Tried::NotYet(why));
+                    let Err(found) = stands(&answer.body, pointer, &want) else { continue };
+                    let what = format!("expected {} at {pointer:?}, found {found}", quote(&want));
+                    if !answer.whole {
+                        let what = format!("{what}; skew reads no more of an answer than this");
+                        return Ok(Tried::Over(Outcome::Error, Miss::new(&what_of, ANSWER, what)));
                     }
+                    return Ok(Tried::NotYet(Miss::new(&what_of, ANSWER, what)));
                 }
                 Ok(Tried::Ok(text))
             }
             Action::Log { matches } => {
                 let pattern = regex(&self.renderer.text(matches, context)?)?;
-                match tokio::time::timeout(left, self.ear.watch.line(node, &pattern)).await {
-                    Ok(line) => Ok(Tried::Ok(line)),
-                    Err(_) => Ok(Tried::NotYet(format!("no line of its log matches /{pattern}/"))),
+                let mut lines = 0;
+                let looked = tokio::select! {
+                    biased;
+                    line = self.ear.watch.line(node, &pattern, &mut lines) => return Ok(Tried::Ok(line)),
+                    // Its last lines came before its end.
+                    _ = self.ear.watch.exited(node) => false,
+                    () = tokio::time::sleep(left) => true,
+                };
+                let what = format!("expected a line of the log that matches /{pattern}/, found none");
+                if lines > 0 {
+                    let what = format!("{what}; {}", unseen(lines));
+                    return Ok(Tried::Over(Outcome::Error, Miss::new("log", 0, what)));
                 }
+                Ok(Tried::NotYet(Miss { late: looked, ..Miss::new("log", 0, what) }))
             }
         }
     }
@@ -188,26 +271,39 @@ impl Scene<'_> {
         left: Duration,
     ) -> Result<Tried, Stopped> {
         let cmd = Cmd { argv, env: BTreeMap::new(), stdin: Vec::new(), within: left, max_output: OUTPUT };
+        let of = program(&cmd.argv);
         let output = match self.network.exec(node, &cmd).await {
             Ok(output) => output,
-            Err(error) if error.fault().is_none() => return Ok(Tried::NotYet(error.chain())),
+            Err(error) if error.fault().is_none() => {
+                let what = format!("expected the command to run, found that it does not: {}", error.chain());
+                return Ok(Tried::NotYet(Miss::new(of, 0, what)));
+            }
             Err(error) => return Err(error.into()),
         };
-        match outcome(&output) {
+        match self.outcome(node, &output) {
             Outcome::Ok => {}
-            Outcome::Failed => return Ok(Tried::NotYet(said(&cmd.argv, &output, left))),
-            other => return Ok(Tried::Over(other, said(&cmd.argv, &output, left))),
+            Outcome::Failed => return Ok(Tried::NotYet(Miss::ended(of, &output, left))),
+            other => return Ok(Tried::Over(other, Miss::ended(of, &output, left))),
         }
         let got = String::from_utf8_lossy(&output.stdout).into_owned();
+        // What was expected and found has the standard output in it.
+        let other = Output { stdout: Vec::new(), ..output.clone() };
+        let miss = |what: String| Miss { tells: output.tells(), ..Miss::output(of, &other, what) };
         if let Some(want) = stdout
             && got.trim() != want.trim()
         {
-            return Ok(Tried::NotYet(format!("stdout: expected {}, got {}", quote(want.trim()), quote(got.trim()))));
+            let what = format!("expected stdout {}, found {}", quote(want.trim()), quote(got.trim()));
+            return Ok(Tried::NotYet(miss(what)));
         }
         if let Some(pattern) = matches
             && !regex(&pattern)?.is_match(&got)
         {
-            return Ok(Tried::NotYet(format!("stdout: expected a match of /{pattern}/, got {}", quote(got.trim()))));
+            let what = format!("expected stdout that matches /{pattern}/, found {}", quote(got.trim()));
+            if output.truncated {
+                let what = format!("{what}; skew reads no more than {} KiB of it", OUTPUT >> 10);
+                return Ok(Tried::Over(Outcome::Error, miss(what)));
+            }
+            return Ok(Tried::NotYet(miss(what)));
         }
         Ok(Tried::Ok(got))
     }

@@ -19,6 +19,11 @@ impl Stopped {
         Self { fault: Fault::Deadline, detail: detail.to_owned() }
     }
 
+    /// A time limit passed while the machine was overloaded.
+    pub fn overloaded(figures: &str, what: &str) -> Self {
+        Self { fault: Fault::Overload, detail: format!("the machine was overloaded: {figures}; {what}") }
+    }
+
     /// The harness itself failed.
     pub fn harness(detail: String) -> Self {
         Self { fault: Fault::Backend, detail }

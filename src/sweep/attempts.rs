@@ -10,6 +10,7 @@ use skew_core::model::{
     VersionId,
 };
 use skew_deploy::{Backend, ImageRef, LogFile, Network};
+use skew_host::Pressure;
 use skew_image::source::Resolved;
 use skew_spec::Spec;
 
@@ -41,6 +42,8 @@ pub struct Runner {
     pub stop: Stop,
     /// Who is told.
     pub events: mpsc::Sender<Event>,
+    /// How loaded this machine is.
+    pub pressure: Pressure,
 }
 
 /// A network that ran.
@@ -132,6 +135,7 @@ impl Runner {
             deadline: self.deadline,
             stop: self.stop.killed(),
             on_ready,
+            pressure: &self.pressure,
             keep,
         }
     }

@@ -113,11 +113,18 @@ impl Loop<'_> {
                 Some(joined) = running.join_next() => {
                     let Running { ordinal, ran } = joined.map_err(SweepError::Panicked)?;
                     let flight = in_flight.remove(&ordinal);
+                    let ticket = flight.as_ref().map(|flight| flight.ticket);
                     let crowded = flight.as_ref().and_then(|flight| crowded(&mut room, flight, &ran, in_flight.len()));
                     if let (Some(Crowded::Later { pause }), Some(flight)) = (crowded, flight) {
                         resting = Some(Instant::now() + pause);
                         self.put_back(ordinal, flight.plan, ran, in_flight.len(), &mut told_of_room).await;
-                    } else if self.record(ordinal, ran, &mut decision).await? {
+                        continue;
+                    }
+                    let is_overload = matches!(ran.attempt.end, End::Infrastructure { fault: Fault::Overload, .. });
+                    if is_overload && ticket.is_some_and(|ticket| room.overloaded(ticket)) {
+                        self.tell(Event::Note(overloaded(&ran.attempt.end, room.free(0))));
+                    }
+                    if self.record(ordinal, ran, &mut decision).await? {
                         networks += 1;
                         if let Some(keeper) = &mut self.keeper {
                             keeper.recorded(self.store).await;
@@ -230,6 +237,13 @@ fn crowded(room: &mut Room, flight: &Flight, ran: &Finished, others: usize) -> O
     }
 }
 
+/// Says that fewer networks run at once from now on, and why.
+fn overloaded(end: &End, now: usize) -> String {
+    let networks = if now == 1 { "1 network runs" } else { &format!("{now} networks run") };
+    let why = if let End::Infrastructure { detail, .. } = end { detail } else { "" };
+    format!("at most {networks} at once from now on, and what took too long is tried again: {why}")
+}
+
 /// Waits until a pause is over.
 async fn rest(until: Option<Instant>) {
     match until {
@@ -287,6 +301,7 @@ mod tests {
     use crate::sweep::{Image, Images, Setting, definitions, matrix, testing};
     use skew_core::model::{Digest, Strategy};
     use skew_deploy::{FakeBackend, FakeProcess, FakeProgram};
+    use skew_host::{Pressure, Sample};
     use skew_image::source::Resolved;
     use skew_spec::{Overrides, parse};
 
@@ -306,9 +321,14 @@ mod tests {
     /// Sweeps versions of a system whose nodes do nothing, so many networks at once, with room for so many nodes: what it
     /// came to and what was told.
     async fn sweep(nodes: usize, jobs: usize, room: usize) -> (Looped, Vec<Event>) {
-        let read = |path: &std::path::Path| -> std::io::Result<String> { panic!("{} is read", path.display()) };
         let text = SPEC.replace("NODES", &nodes.to_string());
-        let spec = Arc::new(parse(&text, "s.toml".as_ref(), &Overrides::default(), &read).unwrap());
+        sweep_under(&text, jobs, room, Pressure::default()).await
+    }
+
+    /// The same for a spec, on a machine that is loaded like this.
+    async fn sweep_under(text: &str, jobs: usize, room: usize, pressure: Pressure) -> (Looped, Vec<Event>) {
+        let read = |path: &std::path::Path| -> std::io::Result<String> { panic!("{} is read", path.display()) };
+        let spec = Arc::new(parse(text, "s.toml".as_ref(), &Overrides::default(), &read).unwrap());
         let versions = (0u32..10).map(|order| skew_core::model::Version {
             source: skew_core::model::SourceName::new("s").unwrap(),
             ..testing::version(&format!("v1.{order}.0"), order)
@@ -339,6 +359,7 @@ mod tests {
             deadline: Duration::from_secs(60),
             stop: stop.clone(),
             events: events.clone(),
+            pressure,
         };
         let looped = Loop {
             matrix: &matrix,
@@ -381,6 +402,26 @@ mod tests {
             matches!(&notes[..], [note] if note.contains("no room for") && note.contains("others have it")),
             "{notes:?}"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn under_overload_fewer_networks_run_and_what_took_too_long_is_an_error() {
+        let loaded = Sample { runnable: Some(30.0), cores: 2, cpu: Some(1.0), ..Sample::default() };
+        let text = SPEC.replace("NODES", "1");
+        let text = text.replace("[topology]", "ready = { log = \"never\", within = \"200ms\" }\n[topology]");
+        let (looped, events) = sweep_under(&text, 4, 100, Pressure::seen([loaded])).await;
+        assert_eq!(words(&looped), BTreeSet::from(["error".to_owned()]));
+        let told = "the machine was overloaded: on average 15 processes were ready to run for each core; node-0 was not ready \
+                    within 200 ms";
+        assert!(looped.attempts.iter().all(|attempt| {
+            matches!(&attempt.end, End::Infrastructure { fault: Fault::Overload, detail } if detail == told)
+        }));
+        assert!(looped.networks >= 3 * 10, "each of ten versions is tried again: {}", looped.networks);
+        let notes = notes(&events);
+        let now = |networks: &str| {
+            format!("at most {networks} at once from now on, and what took too long is tried again: {told}")
+        };
+        assert_eq!(notes, [&now("2 networks run"), &now("1 network runs")]);
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

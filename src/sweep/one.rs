@@ -7,6 +7,7 @@ use skew_core::event::Event;
 use skew_core::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
 use skew_core::plan;
 use skew_core::verdict;
+use skew_host::Pressure;
 use skew_spec::Spec;
 
 use super::attempts::{Finished, Runner, definitions};
@@ -123,6 +124,7 @@ pub async fn one(request: OneRequest<'_>) -> Result<Attempt, SweepError> {
         deadline: spec.limits.network,
         stop: request.stop.clone(),
         events: request.events.clone(),
+        pressure: Pressure::watch(state.dir()),
     };
     // Whoever showed events is gone: nobody is to be told.
     let _ = request.events.send(Event::NetworkStarted { plan: plan.clone(), ordinal: 1 });

@@ -8,6 +8,7 @@ use skew_core::event::Event;
 use skew_core::model::{BuildRecord, BuildResult, Digest, Question};
 use skew_core::verdict;
 use skew_deploy::Backend;
+use skew_host::Pressure;
 use skew_image::Layout;
 use skew_image::registry::Patience;
 use skew_image::source::{self, Resolved};
@@ -114,6 +115,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
         deadline: spec.limits.network,
         stop: stop.clone(),
         events: events.clone(),
+        pressure: Pressure::watch(state.dir()),
     };
     let only = options.shard.map(|shard| shard.networks(&matrix, &attempts, record.seed).into());
     let Looped { mut decision, attempts, networks } = Loop {

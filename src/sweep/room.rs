@@ -72,6 +72,17 @@ impl Room {
         }
     }
 
+    /// A network ran while the machine was overloaded: from now on half as many run at once, and never more again, since a
+    /// cell is not asked for ever. Whether that is fewer.
+    pub(super) fn overloaded(&mut self, ticket: Ticket) -> bool {
+        if ticket.round != self.round || self.now == 1 {
+            return false;
+        }
+        self.most = (self.now / 2).max(1);
+        (self.now, self.round, self.had) = (self.most, self.round + 1, 0);
+        true
+    }
+
     /// A network found none while so many others ran.
     pub(super) fn had_none(&mut self, ticket: Ticket, others: usize) -> Crowded {
         if ticket.alone {
@@ -127,6 +138,18 @@ mod tests {
             grown.push(room.free(0));
         }
         assert_eq!(grown, [2, 3, 3, 3, 4, 4, 4, 4]);
+    }
+
+    #[test]
+    fn under_overload_it_halves_for_good() {
+        let mut room = Room::new(5);
+        let together = room.begin(0);
+        assert!(room.overloaded(together) && !room.overloaded(together), "once for all that began together");
+        assert_eq!(room.free(0), 2);
+        (0..10).for_each(|_| room.had_some());
+        assert_eq!(room.free(0), 2);
+        assert!(room.overloaded(room.begin(0)) && !room.overloaded(room.begin(0)), "one at a time is the least");
+        assert_eq!(room.free(0), 1);
     }
 
     #[test]

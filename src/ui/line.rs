@@ -1,9 +1,8 @@
 //! One stable line for an event.
 
-use std::time::Duration;
-
 use skew_core::event::{BuildEnd, Event, PushEnd};
 use skew_core::model::{NetworkPlan, Reason, VerdictKind};
+use skew_core::text::{duration_ms, shorten};
 
 /// The longest text from outside that is shown in one line, in characters.
 pub(super) const LONGEST: usize = 300;
@@ -11,12 +10,10 @@ pub(super) const LONGEST: usize = 300;
 /// Text from outside, fit for a terminal: one line of at most so many characters, its control characters visible.
 pub fn escape(text: &str, longest: usize) -> String {
     let mut shown = String::new();
-    for (i, c) in text.chars().enumerate() {
-        if i == longest {
-            shown.push('…');
-            break;
-        }
-        if c.is_control() || is_bidi_control(c) {
+    for c in shorten(text, longest).chars() {
+        if c == '\n' {
+            shown.push(' ');
+        } else if c.is_control() || is_bidi_control(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -39,15 +36,15 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
         Event::BuildStarted { role, version } if verbose => format!("build {role}@{version}: started"),
         Event::BuildStarted { .. } => return None,
         Event::BuildEnded { role, version, how, ms } => match how {
-            BuildEnd::Built => format!("build {role}@{version}: built in {}", time(*ms)),
+            BuildEnd::Built => format!("build {role}@{version}: built in {}", duration_ms(*ms)),
             BuildEnd::Reused if verbose => format!("build {role}@{version}: there already"),
             BuildEnd::Reused => return None,
-            BuildEnd::Pulled => format!("build {role}@{version}: pulled in {}", time(*ms)),
+            BuildEnd::Pulled => format!("build {role}@{version}: pulled in {}", duration_ms(*ms)),
             BuildEnd::Unbuilt(why) => format!("build {role}@{version}: unbuilt: {}", escape(why, LONGEST)),
             BuildEnd::Error(why) => format!("build {role}@{version}: error: {}", escape(why, LONGEST)),
         },
         Event::PushEnded { image, how, ms } => match how {
-            PushEnd::Pushed { bytes } => format!("push {image}: {bytes} bytes sent in {}", time(*ms)),
+            PushEnd::Pushed { bytes } => format!("push {image}: {bytes} bytes sent in {}", duration_ms(*ms)),
             PushEnd::Unchanged if verbose => format!("push {image}: there already"),
             PushEnd::Unchanged => return None,
             PushEnd::Error(why) => format!("push {image}: error: {}", escape(why, LONGEST)),
@@ -59,7 +56,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
         Event::NodeReady { .. } => return None,
         Event::NetworkEnded { ordinal, failures, observations, error, ms } => {
             let mut text =
-                format!("network {ordinal}: {observations} observations, {failures} failed, in {}", time(*ms));
+                format!("network {ordinal}: {observations} observations, {failures} failed, in {}", duration_ms(*ms));
             if let Some(error) = error {
                 text.push_str("; infrastructure: ");
                 text.push_str(&escape(error, LONGEST));
@@ -76,7 +73,7 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
         }
         Event::Stopping(why) => format!("stopping: {}", escape(why, LONGEST)),
         Event::SweepEnded { networks, built, ms } => {
-            format!("sweep ended: {networks} networks run, {built} images built, in {}", time(*ms))
+            format!("sweep ended: {networks} networks run, {built} images built, in {}", duration_ms(*ms))
         }
     })
 }
@@ -125,15 +122,6 @@ pub fn seats(plan: &NetworkPlan) -> String {
     text
 }
 
-/// A duration for people, to a tenth of a second below ten seconds.
-pub fn time(ms: u64) -> String {
-    if ms < 10_000 {
-        format!("{}.{}s", ms / 1000, ms % 1000 / 100)
-    } else {
-        humantime::format_duration(Duration::from_secs(ms / 1000)).to_string()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,10 +143,10 @@ mod tests {
         check(&build, None, Some("build node@v1: started"));
         let unbuilt = BuildEnd::Unbuilt("exit 1\u{1b}[31m\nx".into());
         let ended = Event::BuildEnded { role, version, how: unbuilt, ms: 12_345 };
-        let text = "build node@v1: unbuilt: exit 1\\u{1b}[31m\\nx";
+        let text = "build node@v1: unbuilt: exit 1\\u{1b}[31m x";
         check(&ended, Some(text), Some(text));
         let over = Event::SweepEnded { networks: 2, built: 1, ms: 61_000 };
-        let text = "sweep ended: 2 networks run, 1 images built, in 1m 1s";
+        let text = "sweep ended: 2 networks run, 1 images built, in 1 min 1 s";
         check(&over, Some(text), Some(text));
     }
 

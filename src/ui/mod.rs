@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 
 use skew_core::event::Event;
 
-pub use line::{escape, line, reason, seats, time};
+pub use line::{escape, line, reason, seats};
 
 /// How events are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

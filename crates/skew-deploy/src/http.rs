@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use skew_core::text::duration;
 use skew_host::http;
 
 /// Bytes kept of an answer's body.
@@ -20,6 +21,8 @@ pub struct Answer {
     pub status: u16,
     /// The body, at most 1 MiB of it.
     pub body: Vec<u8>,
+    /// Whether that is all of it.
+    pub whole: bool,
 }
 
 /// Sends a request to a node and reads its answer.
@@ -44,11 +47,12 @@ pub async fn request(
         let response = request.send().await.map_err(|error| http::innermost(&error))?;
         let status = response.status().as_u16();
         let body = http::read_start(response, BODY, within).await.map_err(|error| http::innermost(&error))?;
-        Ok(Answer { status, body })
+        let whole = body.len() < BODY;
+        Ok(Answer { status, body, whole })
     };
     match tokio::time::timeout(within, answer).await {
         Ok(answer) => answer,
-        Err(_) => Err(format!("no answer within {}", humantime::format_duration(within))),
+        Err(_) => Err(format!("no answer within {}", duration(within))),
     }
 }
 
@@ -77,7 +81,7 @@ mod tests {
     async fn answers_are_read_and_not_followed() {
         let at = serve("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 2\r\n\r\nhi").await;
         let answer = request("GET", at, "x", None, PATIENCE).await.unwrap();
-        assert_eq!(answer, Answer { status: 302, body: b"hi".to_vec() });
+        assert_eq!(answer, Answer { status: 302, body: b"hi".to_vec(), whole: true });
     }
 
     #[tokio::test]

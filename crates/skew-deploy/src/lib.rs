@@ -34,9 +34,9 @@ pub use kubernetes::{
     JobEnd, JobEvent, JobRequest, Jobs, KubernetesBackend, KubernetesConfig, Publish, Reach, RenderNode, RenderRequest,
     Rendered, render, service_name,
 };
-pub use log::LogFile;
+pub use log::{LogFile, is_cut};
 pub use process::{Addressing, ProcessBackend, ProcessConfig, Unpack};
-pub use ready::{Pace, Probe, ready};
+pub use ready::{Pace, Probe, Unready, ready};
 pub use redact::{Redactor, printable};
 pub use types::{
     Capabilities, Capacity, Cmd, For, ImageRef, Launch, LaunchFile, Leftover, NodeEvent, NodeRequest, OpenRequest,

@@ -9,6 +9,14 @@ use super::Stream;
 /// The longest line that is kept; the rest of a longer one is counted and dropped.
 pub(super) const LINE_MAX: usize = 16 * 1024;
 
+/// How a line ends that was longer than what is kept of it.
+const CUT: &str = "bytes left out]";
+
+/// Whether a line was longer than what is kept of it.
+pub fn is_cut(line: &str) -> bool {
+    line.len() > LINE_MAX && line.ends_with(CUT)
+}
+
 /// A node's log, as one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFile {
@@ -54,7 +62,7 @@ impl Lines {
         let line = line.strip_suffix(b"\r").unwrap_or(&line);
         let mut text = String::from_utf8_lossy(line).into_owned();
         if self.dropped > 0 {
-            text.push_str(&format!(" …[{} bytes left out]", self.dropped));
+            text.push_str(&format!(" …[{} {CUT}", self.dropped));
             self.dropped = 0;
         }
         text
@@ -210,7 +218,7 @@ mod tests {
         let mut out = Vec::new();
         lines.push(&vec![b'x'; LINE_MAX + 10], |line| out.push(line));
         lines.push(b"y\nz\n", |line| out.push(line));
-        assert!(out[0].ends_with(" …[11 bytes left out]"));
+        assert!(out[0].ends_with(" …[11 bytes left out]") && is_cut(&out[0]) && !is_cut(&out[1]));
         assert_eq!(out[1], "z");
     }
 }

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::RwLock;
 
+use skew_core::text::shorten_middle;
+
 /// Stands in for a secret.
 const HIDDEN: &str = "[secret]";
 
@@ -36,7 +38,7 @@ impl Redactor {
 
 /// The text with control characters escaped and about `limit` bytes at most, its middle left out when it is too long.
 pub fn printable(text: &str, limit: usize) -> String {
-    let text = cut(text.trim_end(), limit);
+    let text = shorten_middle(text.trim_end(), limit);
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -48,30 +50,7 @@ pub fn printable(text: &str, limit: usize) -> String {
             c => out.push(c),
         }
     }
-    cut(&out, limit).into_owned()
-}
-
-fn cut(text: &str, limit: usize) -> Cow<'_, str> {
-    if text.len() <= limit {
-        return Cow::Borrowed(text);
-    }
-    let head = floor(text, limit * 2 / 3);
-    let tail = ceil(text, text.len() - limit / 4);
-    Cow::Owned(format!("{} … {}", &text[..head], &text[tail..]))
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
-fn ceil(text: &str, mut at: usize) -> usize {
-    while !text.is_char_boundary(at) {
-        at += 1;
-    }
-    at
+    shorten_middle(&out, limit).into_owned()
 }
 
 #[cfg(test)]

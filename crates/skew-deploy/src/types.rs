@@ -11,7 +11,7 @@ use skew_core::model::{AttemptId, Digest, Exit, NodeName, PortName, RoleName, Sw
 use skew_spec::{Resources, Stop};
 use tokio::sync::mpsc;
 
-use super::Redactor;
+use super::{Redactor, printable};
 
 /// What a backend can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,14 +213,33 @@ pub struct Output {
 }
 
 impl Output {
-    /// How it ended, in words.
+    /// How it ended, as what was found where something else was expected.
     pub fn how(&self) -> String {
         match (self.status, self.signal) {
-            _ if self.timed_out => "did not end in time".to_owned(),
-            (Some(status), _) => format!("exited with status {status}"),
-            (None, Some(signal)) => format!("was ended by signal {signal}"),
-            (None, None) => "ended".to_owned(),
+            _ if self.timed_out => "it still running".to_owned(),
+            (Some(status), _) => format!("exit status {status}"),
+            (None, Some(signal)) => format!("signal {signal}"),
+            (None, None) => "an end without a status".to_owned(),
         }
+    }
+
+    /// How much it tells of why something failed: most when it ended by itself and printed something, least when its time
+    /// was over and it had printed nothing.
+    pub fn tells(&self) -> u8 {
+        let printed = [&self.stdout, &self.stderr].into_iter().any(|bytes| !bytes.trim_ascii().is_empty());
+        2 * u8::from(!self.timed_out) + u8::from(printed)
+    }
+
+    /// The end of what it printed: a line for each of its outputs that is not empty, each after a line break.
+    pub fn printed(&self, limit: usize) -> String {
+        let mut text = String::new();
+        for (name, bytes) in [("stderr", &self.stderr), ("stdout", &self.stdout)] {
+            let printed = String::from_utf8_lossy(bytes);
+            if !printed.trim().is_empty() {
+                text.push_str(&format!("\n{name}: {}", printable(printed.trim(), limit)));
+            }
+        }
+        text
     }
 }
 

@@ -25,20 +25,40 @@ pub struct Watch {
 
 #[derive(Debug, Default)]
 struct Seen {
-    head: Vec<(u64, String)>,
-    tail: VecDeque<(u64, String)>,
+    head: Vec<Kept>,
+    tail: VecDeque<Kept>,
     /// Lines so far.
     count: u64,
     exit: Option<Exit>,
 }
 
+/// A line that is remembered.
+#[derive(Debug)]
+struct Kept {
+    at_ms: u64,
+    text: String,
+    /// Whether it was longer than what is remembered of it.
+    cut: bool,
+}
+
 impl Seen {
     /// The lines that are remembered, from the `from`th of all lines on.
-    fn lines(&self, from: u64) -> impl Iterator<Item = (u64, &str)> {
-        let gap = self.count - self.tail.len() as u64;
+    fn lines(&self, from: u64) -> impl Iterator<Item = &Kept> {
+        let gap = self.gap();
         let head = self.head.iter().enumerate().map(|(i, line)| (i as u64, line));
         let tail = self.tail.iter().enumerate().map(move |(i, line)| (gap + i as u64, line));
-        head.chain(tail).filter(move |(i, _)| *i >= from).map(|(_, (at, text))| (*at, text.as_str()))
+        head.chain(tail).filter(move |(i, _)| *i >= from).map(|(_, line)| line)
+    }
+
+    /// The place of the first line of the tail: those between the head and it are forgotten.
+    fn gap(&self) -> u64 {
+        self.count - self.tail.len() as u64
+    }
+
+    /// Lines from the `from`th on that are forgotten, or remembered in part only.
+    fn unseen(&self, from: u64) -> u64 {
+        let forgotten = self.gap().saturating_sub(from.max(self.head.len() as u64));
+        forgotten + self.lines(from).filter(|line| line.cut).count() as u64
     }
 }
 
@@ -56,17 +76,16 @@ impl Watch {
                 let mut nodes = self.lock();
                 let seen = nodes.entry(node.clone()).or_default();
                 seen.count += 1;
-                let line: String = match line.char_indices().nth(LINE) {
-                    Some((end, _)) => line[..end].to_owned(),
-                    None => line.clone(),
-                };
+                let end = line.char_indices().nth(LINE).map(|(end, _)| end);
+                let text = line[..end.unwrap_or(line.len())].to_owned();
+                let line = Kept { at_ms: *at_ms, text, cut: end.is_some() };
                 if seen.head.len() < HEAD {
-                    seen.head.push((*at_ms, line));
+                    seen.head.push(line);
                 } else {
                     if seen.tail.len() == TAIL {
                         seen.tail.pop_front();
                     }
-                    seen.tail.push_back((*at_ms, line));
+                    seen.tail.push_back(line);
                 }
             }
             NodeEvent::Exit(exit) => {
@@ -84,7 +103,7 @@ impl Watch {
     /// The lines of a node's log that are remembered, with their times in milliseconds.
     pub fn lines(&self, node: &NodeName) -> Vec<(u64, String)> {
         let nodes = self.lock();
-        let lines = nodes.get(node).map(|seen| seen.lines(0).map(|(at, text)| (at, text.to_owned())).collect());
+        let lines = nodes.get(node).map(|seen| seen.lines(0).map(|line| (line.at_ms, line.text.clone())).collect());
         lines.unwrap_or_default()
     }
 
@@ -101,11 +120,11 @@ impl Watch {
         }
     }
 
-    /// Waits until one of the nodes has exited.
-    pub async fn any_exited(&self, nodes: &[&NodeName]) -> Exit {
+    /// Waits until one of the nodes has exited in a way that counts.
+    pub async fn any_exited(&self, nodes: &[&NodeName], counts: impl Fn(&Exit) -> bool) -> Exit {
         let mut changed = self.changed.subscribe();
         loop {
-            if let Some(exit) = nodes.iter().find_map(|node| self.exit(node)) {
+            if let Some(exit) = nodes.iter().filter_map(|node| self.exit(node)).find(&counts) {
                 return exit;
             }
             if changed.changed().await.is_err() {
@@ -114,17 +133,19 @@ impl Watch {
         }
     }
 
-    /// Waits for a line that matches, in what was said so far or later.
-    pub async fn line(&self, node: &NodeName, pattern: &Regex) -> String {
+    /// Waits for a line that matches, in what was printed so far or later. `unseen` counts the lines that could not be
+    /// looked at: those that were forgotten before, and those of which only the beginning is remembered.
+    pub async fn line(&self, node: &NodeName, pattern: &Regex, unseen: &mut u64) -> String {
         let mut changed = self.changed.subscribe();
         let mut from = 0;
         loop {
             {
                 let nodes = self.lock();
                 if let Some(seen) = nodes.get(node) {
-                    if let Some((_, line)) = seen.lines(from).find(|(_, line)| pattern.is_match(line)) {
-                        return line.to_owned();
+                    if let Some(line) = seen.lines(from).find(|line| pattern.is_match(&line.text)) {
+                        return line.text.clone();
                     }
+                    *unseen += seen.unseen(from);
                     from = seen.count;
                 }
             }
@@ -153,9 +174,10 @@ mod tests {
         let (watch, node) = (Watch::default(), NodeName::new("a-0").unwrap());
         say(&watch, &node, "hello 1".into());
         let pattern = Regex::new("hello [12]").unwrap();
-        assert_eq!(watch.line(&node, &pattern).await, "hello 1");
+        assert_eq!(watch.line(&node, &pattern, &mut 0).await, "hello 1");
         let pattern = Regex::new("^later$").unwrap();
-        let (line, ()) = tokio::join!(watch.line(&node, &pattern), async {
+        let mut unseen = 0;
+        let (line, ()) = tokio::join!(watch.line(&node, &pattern, &mut unseen), async {
             tokio::task::yield_now().await;
             say(&watch, &node, "later".into());
         });
@@ -173,7 +195,29 @@ mod tests {
         assert_eq!(lines[0].1, "0");
         assert_eq!(lines.last().unwrap().1, (HEAD + TAIL + 99).to_string());
         let nodes = watch.lock();
-        assert_eq!(nodes[&node].lines((HEAD + 50) as u64).next().unwrap().1, (HEAD + 100).to_string());
+        assert_eq!(nodes[&node].lines((HEAD + 50) as u64).next().unwrap().text, (HEAD + 100).to_string());
+    }
+
+    #[tokio::test]
+    async fn lines_that_could_not_be_looked_at_are_counted() {
+        let (watch, node) = (Watch::default(), NodeName::new("a-0").unwrap());
+        let never = Regex::new("never").unwrap();
+        let look = async |unseen: &mut u64| {
+            let looked = watch.line(&node, &never, unseen);
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(1), looked).await.is_err());
+        };
+        let mut unseen = 0;
+        for n in 0..(HEAD + TAIL) {
+            say(&watch, &node, n.to_string());
+        }
+        look(&mut unseen).await;
+        assert_eq!(unseen, 0);
+        for n in 0..7 {
+            say(&watch, &node, n.to_string());
+        }
+        say(&watch, &node, "x".repeat(LINE + 1));
+        look(&mut unseen).await;
+        assert_eq!(unseen, 8 + 1, "eight are forgotten, one is cut");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ pub mod http;
 mod identity;
 mod lock;
 mod orphans;
+mod pressure;
 mod threads;
 mod tls;
 
@@ -17,5 +18,6 @@ pub use files::{disk_full, remove_tree, write_atomically, write_for_now};
 pub use identity::{Identity, Proc};
 pub use lock::{Lock, LockError};
 pub use orphans::{BUILD_MARK, end_marked};
+pub use pressure::{Pressure, Sample, overload};
 pub use threads::{blocking, cores, done, joined, lock};
 pub use tls::choose_tls;

@@ -3,6 +3,7 @@
 //! Nothing of it stays with Docker, neither a name nor its cache: two builds are two builds, and their comparison says
 //! something. What versions share belongs into a base image.
 
+use skew_core::text::duration;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -114,7 +115,7 @@ async fn run(
         done = work => done,
         () = cancelled(site.cancel) => Err(BuildError::infrastructure(Fault::Deadline, "the build was cancelled")),
         () = tokio::time::sleep(recipe.within) => {
-            let limit = humantime::format_duration(recipe.within);
+            let limit = duration(recipe.within);
             let detail = format!("the build did not end within {limit}; the recipe's `within` can be raised");
             Err(BuildError::unbuilt(detail))
         }

@@ -1,5 +1,6 @@
 //! How a build ended, and whose fault that is: the version's, or the machine's.
 
+use skew_core::text::duration;
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -45,7 +46,7 @@ pub(crate) fn judge(within: Duration, ended: Ended, said: &Receiver<Said>, site:
         let last = said.tail().pop().unwrap_or_default();
         Err(BuildError::infrastructure(fault, format!("{why}: {last}")))
     };
-    let limit = humantime::format_duration(within);
+    let limit = duration(within);
     let detail = match ended {
         Ended::Exit(status) if status.success() => return Ok(()),
         Ended::Cancelled => {

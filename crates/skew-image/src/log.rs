@@ -1,5 +1,6 @@
 //! A build's log: everything it says, bounded on the disk, with its last lines for people.
 
+use skew_core::text::shorten;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -113,10 +114,7 @@ fn plain(line: &str) -> String {
             clean.push(c);
         }
     }
-    if clean.chars().count() > WIDTH {
-        clean = clean.chars().take(WIDTH).chain(['…']).collect();
-    }
-    clean
+    shorten(&clean, WIDTH).into_owned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! paths. In the image all libraries are in one directory, so that the same program and libraries are the same image
 //! wherever a system keeps them.
 
+use skew_core::text::shorten;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -161,7 +162,7 @@ fn libraries(loader: &Path, program: &Path) -> Result<Vec<(String, PathBuf)>, Pr
     let done = skew_host::run(command, None, LOADER_BYTES, &guard).map_err(|error| failed(error.to_string()))?;
     let said = String::from_utf8_lossy(&done.stdout);
     if !done.ended.success() {
-        return Err(failed(String::from_utf8_lossy(&done.stderr).trim().chars().take(300).collect()));
+        return Err(failed(shorten(String::from_utf8_lossy(&done.stderr).trim(), 300).into_owned()));
     }
     listed(&said).map_err(failed)
 }

@@ -1,5 +1,6 @@
 //! The programs that recipes need: where they are, and what of this machine's environment builds see.
 
+use skew_core::text::shorten;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
@@ -133,7 +134,7 @@ impl Machine {
         let finished = skew_host::run(asking, None, INPUT_BYTES, &guard).map_err(|error| failed(error.to_string()))?;
         if !finished.ended.success() {
             let said = String::from_utf8_lossy(&finished.stderr);
-            let said: String = said.trim().chars().filter(|c| !c.is_control()).take(200).collect();
+            let said: String = shorten(said.trim(), 200).chars().filter(|c| !c.is_control()).collect();
             return Err(failed(format!("it {}: {said}", finished.ended)));
         }
         let output = [finished.stdout, finished.stderr].concat();

@@ -7,7 +7,7 @@ use skew_core::model::{Attempt, AttemptId, End, Excerpt, Exit, Moment, NetworkId
 use super::input::Input;
 use super::network::{ExcerptModel, ExitModel, MomentModel, NetworkModel, ObservationModel, SeatModel};
 use super::standing::Row;
-use super::text::{clean, instant, quoted, tail};
+use super::text::{clean, clean_lines, instant, quoted, tail};
 use super::words::{Word, fault, is_trouble, reason};
 
 /// Networks shown for one cell that is not a pass, and for one that is.
@@ -32,7 +32,7 @@ const EXITS: usize = 50;
 const MOMENTS: usize = 200;
 
 /// Text of one observation.
-const DETAIL: usize = 500;
+const DETAIL: usize = 1000;
 
 /// The attempts that a cell's evidence shows, those that decide first.
 pub(super) fn shown(verdict: &Verdict) -> &[AttemptId] {
@@ -127,7 +127,7 @@ fn observations(attempt: &Attempt, room: usize) -> (Vec<ObservationModel>, usize
             to: observation.to.clone(),
             via: observation.via.iter().take(20).cloned().collect(),
             result: observation.result,
-            detail: clean(&observation.detail, DETAIL),
+            detail: clean_lines(&observation.detail, DETAIL),
             count: observation.count,
             at_ms: observation.at_ms,
         })

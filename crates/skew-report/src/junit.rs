@@ -4,13 +4,16 @@
 //! networks in which it failed are `rerunFailure`s, or `flakyFailure`s where it also worked. What the infrastructure
 //! failed is an `error`, and what is known, blocked or not there is `skipped`, with the reason.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use skew_core::text::shorten;
 
 use super::change::Change;
 use super::model::{CellModel, CheckModel, Model};
 use super::network::NetworkModel;
 use super::since::{CellChange, Diff};
-use super::text::clean;
+use super::text::{clean, indented};
 use super::words::{Standing, Word, is_trouble};
 use super::xml::{attributes, escaped};
 
@@ -263,7 +266,8 @@ fn describe(network: &NetworkModel) -> String {
     let mut text = format!("network {}: {}\n", network.network, seats.join(", "));
     for seen in network.observations.iter().filter(|seen| is_trouble(seen.result)) {
         let ends: Vec<&str> = seen.from.iter().chain(&seen.to).map(|node| node.as_str()).collect();
-        let _ = writeln!(text, "{} {} {}: {}", seen.check, ends.join(" -> "), seen.result, seen.detail);
+        let detail = indented(&seen.detail, "  ");
+        let _ = writeln!(text, "{} {} {}: {detail}", seen.check, ends.join(" -> "), seen.result);
     }
     for exit in &network.exits {
         let _ = writeln!(text, "{exit}");
@@ -282,9 +286,9 @@ fn describe(network: &NetworkModel) -> String {
 
 /// The beginning of a text of several lines that are clean already.
 fn bounded(text: &str) -> String {
-    match text.char_indices().nth(BODY) {
-        Some((at, _)) => format!("{}…\n", &text[..at]),
-        None => text.to_owned(),
+    match shorten(text, BODY) {
+        Cow::Owned(short) => format!("{short}\n"),
+        Cow::Borrowed(whole) => whole.to_owned(),
     }
 }
 

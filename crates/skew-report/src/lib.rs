@@ -52,6 +52,7 @@ pub use since::{CellChange, Diff, diff};
 pub use standing::Judged;
 pub use standings::{At, Standings};
 pub use terminal::{terminal, terminal_diff};
+pub use text::indented;
 pub use words::{Standing, Word};
 
 /// The model as JSON: the content of `results.json`, described by [`schema`].

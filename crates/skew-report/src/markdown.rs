@@ -11,7 +11,7 @@ use skew_core::model::CellId;
 use super::change::{Change, ChangeFinding, Since};
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, State, Together};
 use super::since::Diff;
-use super::text::clean;
+use super::text::{clean, indented};
 use super::words::{Standing, Word, count, is_trouble};
 
 /// The most that a step's summary may have on GitHub, in bytes.
@@ -206,7 +206,9 @@ fn cell_evidence(model: &Model, cell: &CellModel) -> String {
         let mut lines = Vec::new();
         for seen in network.observations.iter().filter(|seen| is_trouble(seen.result)).take(5) {
             let ends: Vec<&str> = seen.from.iter().chain(&seen.to).map(|node| node.as_str()).collect();
-            lines.push(format!("{} {} {}: {}", seen.check, ends.join(" -> "), seen.result, seen.detail));
+            let detail = indented(&seen.detail, "  ");
+            let head = format!("{} {} {}", seen.check, ends.join(" -> "), seen.result);
+            lines.extend(format!("{head}: {detail}").lines().map(str::to_owned));
         }
         lines.extend(network.exits.iter().take(5).map(ToString::to_string));
         for excerpt in network.excerpts.iter().take(2) {

@@ -6,6 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skew_core::model::{AxisName, CheckName, NetworkId, NodeName, Outcome, SweepId};
+use skew_core::text::duration_ms;
 
 /// A network that ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -100,7 +101,7 @@ pub struct ExitModel {
 
 impl fmt::Display for ExitModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} after {} ms", self.text, self.at_ms)
+        write!(f, "{} after {}", self.text, duration_ms(self.at_ms))
     }
 }
 

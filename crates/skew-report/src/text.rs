@@ -1,18 +1,24 @@
 //! Text from outside, made safe to show.
 
-/// Text of at most `max` characters, in which control and direction-changing characters can be seen and do nothing.
+use skew_core::text::shorten;
+
+/// Text on one line, of at most `max` characters, in which control and direction-changing characters can be seen and do
+/// nothing.
 ///
 /// A terminal obeys escape sequences, and a line that is displayed backwards can lie; HTML is escaped by its renderer.
 pub(super) fn clean(text: &str, max: usize) -> String {
-    let mut cleaned = String::with_capacity(text.len().min(max));
-    for (n, c) in text.chars().enumerate() {
-        if n == max {
-            cleaned.push('…');
-            break;
-        }
-        cleaned.push(visible(c));
-    }
-    cleaned
+    shorten(text, max).chars().map(|c| if c == '\n' { ' ' } else { visible(c) }).collect()
+}
+
+/// The same on as many lines as the text has, for where a line can break.
+pub(super) fn clean_lines(text: &str, max: usize) -> String {
+    let shown = shorten(text.trim_end(), max);
+    shown.lines().map(|line| line.chars().map(visible).collect::<String>()).collect::<Vec<_>>().join("\n")
+}
+
+/// Text of several lines below each other, those after the first behind `margin`.
+pub fn indented(text: &str, margin: &str) -> String {
+    text.replace('\n', &format!("\n{margin}"))
 }
 
 fn visible(c: char) -> char {
@@ -71,13 +77,21 @@ mod tests {
             ("plain", 10, "plain"),
             ("abcdef", 3, "abc…"),
             ("abc", 3, "abc"),
-            ("\u{1b}[2J\r\n\0", 10, "␛[2J␍␊␀"),
+            ("\u{1b}[2J\r\n\0", 10, "␛[2J␍ ␀"),
+            ("one two three", 9, "one two…"),
             ("a\u{202e}b\u{200f}\u{9b}", 10, "a\u{fffd}b\u{fffd}\u{fffd}"),
             ("<script>", 20, "<script>"),
             ("é✓", 1, "é…"),
         ] {
             assert_eq!(clean(input, max), expect);
         }
+    }
+
+    #[test]
+    fn lines_break_where_they_can() {
+        assert_eq!(clean_lines("one\r\ntwo\u{1b}[2J\n\n", 100), "one\ntwo␛[2J");
+        assert_eq!(clean_lines("one\ntwo three four", 14), "one\ntwo three…");
+        assert_eq!(indented("one\ntwo\nthree", "  "), "one\n  two\n  three");
     }
 
     #[test]

@@ -268,6 +268,7 @@ pub(super) fn fault(fault: Fault) -> &'static str {
         Fault::Port => "a port or address was taken",
         Fault::Image => "an image could not be had",
         Fault::Deadline => "the deadline passed",
+        Fault::Overload => "a time limit passed",
         Fault::Room => "there was no room for it",
         Fault::Backend => "the backend failed",
     }

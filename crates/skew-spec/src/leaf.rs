@@ -1,5 +1,6 @@
 //! Values with a form of their own: durations, sizes, patterns, selectors, words.
 
+use skew_core::text::shorten;
 use std::borrow::Cow;
 use std::path::{Component, Path};
 use std::time::Duration;
@@ -192,7 +193,7 @@ fn selector(node: &Node, parse: fn(&str) -> Result<Selector, super::SelectorErro
 
 /// An error's text, bounded and without control characters.
 fn brief_message(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { '·' } else { c }).collect()
+    shorten(text, 300).chars().map(|c| if c.is_control() { '·' } else { c }).collect()
 }
 
 impl Decode for Range {

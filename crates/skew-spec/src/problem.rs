@@ -1,5 +1,6 @@
 //! What is wrong with a spec, where, and what to do about it.
 
+use skew_core::text::shorten;
 use std::cell::RefCell;
 use std::fmt;
 use std::path::PathBuf;
@@ -127,11 +128,7 @@ fn closest<'a>(name: &str, valid: &[&'a str]) -> Option<&'a str> {
 
 /// Text from outside, bounded and without control characters.
 pub(super) fn brief(text: &str) -> String {
-    let mut out: String = text.chars().take(80).map(|c| if c.is_control() { '·' } else { c }).collect();
-    if text.chars().nth(80).is_some() {
-        out.push('…');
-    }
-    out
+    shorten(text, 80).chars().map(|c| if c.is_control() { '·' } else { c }).collect()
 }
 
 /// Collects problems; reading goes on after each.

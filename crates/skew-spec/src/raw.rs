@@ -110,7 +110,7 @@ raw! {
         args: Option<Argv>,
         /// Its ports by name.
         ports: Option<Map<PortName, At<u16>>>,
-        /// When a node is ready; without it, when it has started.
+        /// When a node is ready; without it, when it is still alive two seconds after it started, which proves little.
         ready: Option<RawReady>,
         /// What runs in each node when its dependencies are ready and before it starts.
         init: Option<Vec<RawInit>>,
@@ -150,8 +150,10 @@ raw! {
         log: Option<At<Pattern>>,
         /// A command in the node that exits with 0.
         command: Option<Argv>,
-        /// It is alive after it started.
+        /// It is still alive `settle` after it started. That proves little: a program that answers nobody passes.
         started: Option<At<bool>>,
+        /// With `started`: how long it must stay alive; 2s when not given, or `within` if that is shorter.
+        settle: Option<At<Span>>,
         /// How long it may take; 30s when not given.
         within: Option<At<Span>>,
     }
@@ -264,7 +266,7 @@ raw! {
     fixed RawStep("a step") {
         /// The node: `from`, `to`, `node` or the name of a role.
         r#in: Option<At<String>>,
-        /// A command: 0 ok, 77 unsupported, 126 and 127 error, else failed.
+        /// A command: 0 ok, 77 unsupported, else failed; error when this machine lacks a program for it.
         run: Option<Argv>,
         /// With `run`: what its standard output must be.
         stdout: Option<RawTemplate>,

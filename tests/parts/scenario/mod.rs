@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use skew_core::model::{End, Fault};
+use skew_core::text::duration;
+use skew_host::{Pressure, Sample};
 use stage::{Shown, Stage};
 
 /// What nobody waits for in a test that passes: half of what a spec allows for what must end sooner.
@@ -73,7 +75,12 @@ async fn checks_are_done_between_every_pair() {
     for check in ["starts", "ready", "exit"] {
         shown.check(check, &["node-0 ok", "node-1 ok", "node-2 ok"]);
     }
-    assert!(shown.detail("speaks").contains("got \"refused\""), "{}", shown.detail("speaks"));
+    assert!(shown.detail("speaks").starts_with("expected stdout \"echo "), "{}", shown.detail("speaks"));
+    assert!(
+        shown.detail("speaks").contains(", found \"refused\" (step 1 in node-2: fake_node"),
+        "{}",
+        shown.detail("speaks")
+    );
     let refusal = shown.ran.excerpts.iter().find(|excerpt| excerpt.node.as_str() == "node-0").unwrap();
     assert!(refusal.lines.iter().any(|line| line.contains("error: refused")), "{refusal:?}");
     assert!(shown.ran.exits.is_empty() && !shown.ran.timeline.is_empty());
@@ -132,7 +139,7 @@ steps = [{ in = "from", run = ["/bin/true"] }]
 "#;
     let begun = Instant::now();
     let shown = Stage::new().run(&with(&[NODE, check]), &["node-0@v2", "node-1@v2"]).await;
-    shown.completed().check("kills", &["node-0>node-1 failed"]);
+    shown.completed().check("kills", &["node-0>node-1 blocked by exit"]);
     shown.check("exit", &["node-0 ok", "node-1 failed"]);
     shown.check("ready", &["node-0 ok", "node-1 ok"]);
     shown.check("later", &["node-0>node-1 blocked by exit", "node-1>node-0 blocked by exit"]);
@@ -143,12 +150,15 @@ steps = [{ in = "from", run = ["/bin/true"] }]
 #[tokio::test(flavor = "multi_thread")]
 async fn readiness_says_what_was_missing() {
     for (ready, want) in [
-        (r#"tcp = "api""#, "port api"),
-        (r#"http = "api", path = "/health""#, "/health"),
-        (r#"log = "ready to (serve|go)""#, "no line of its log matches /ready to (serve|go)/"),
-        (r#"command = ["{{ root }}/fake_node", "err", "not yet", "exit", "1"]"#, "not yet"),
+        (r#"tcp = "api""#, "expected port api to accept connections within"),
+        (
+            r#"http = "api", path = "/health""#,
+            "expected GET /health on port api to answer with status 200 to 299 within",
+        ),
+        (r#"log = "ready to (serve|go)""#, "expected a line of its log that matches /ready to (serve|go)/ within"),
+        (r#"command = ["{{ root }}/fake_node", "err", "not yet", "exit", "1"]"#, "\nstderr: not yet"),
     ] {
-        let untried = |shown: &Shown| shown.detail("ready").contains("nothing was tried");
+        let untried = |shown: &Shown| shown.detail("ready").contains("nothing: it was not tried");
         let shown = within(BOUNDS, untried, async |bound| {
             let text = format!(
                 r#"
@@ -169,13 +179,9 @@ node = {{ count = 1 }}
         shown.check("ready", &["node-0 failed"]);
         shown.check("exit", &["node-0 ok"]);
         let detail = shown.detail("ready");
-        assert!(detail.contains(want) && BOUNDS.iter().any(|bound| detail.ends_with(&told(*bound))), "{detail}");
+        let told = |bound: &Duration| detail.contains(&format!(" within {}, found ", duration(*bound)));
+        assert!(detail.contains(want) && BOUNDS.iter().any(told), "{detail}");
     }
-}
-
-/// How a detail ends when a time is over.
-fn told(bound: Duration) -> String {
-    format!(", for {}", humantime::format_duration(bound))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -267,7 +273,11 @@ steps = [{ in = "from", run = ["/bin/true"] }]
     shown.check("ready", &["doorman-0 ok", "member-0 ok", "member-1 blocked by registers"]);
     shown.check("exit", &["doorman-0 ok", "member-0 ok", "member-1 blocked by registers"]);
     shown.check("speaks", &["member-0>member-1 blocked by registers", "member-1>member-0 blocked by registers"]);
-    assert!(shown.detail("registers").contains("exited with status 5"), "{}", shown.detail("registers"));
+    assert!(
+        shown.detail("registers").starts_with("expected exit status 0, found exit status 5 (init step 1: fake_node)"),
+        "{}",
+        shown.detail("registers")
+    );
 }
 
 fn driven(script: &str, driver: &str) -> String {
@@ -322,7 +332,7 @@ async fn drivers_report() {
     stage.asks = vec!["pay: node@v1 -> node@v2", "pay: node@v1 -> node@v3", "receipt: node@v1 -> node@v2"];
     let text = driven(&script, "within = \"10s\"\ncomplete = true");
     let shown = stage.run(&text, &["node-0@v1", "node-1@v2", "node-2@v3", "driver-0@v1"]).await;
-    shown.completed().check("pay", &["node-0>node-1 ok", "node-0>node-2 missing", "node-1>node-0 failed"]);
+    shown.completed().check("pay", &["node-0>node-1 ok", "node-0>node-2 error", "node-1>node-0 failed"]);
     shown.check("receipt", &["node-0>node-1 ok", "node-1>node-0 blocked by pay"]);
     shown.check("exit", &["driver-0 ok", "node-0 ok", "node-1 ok", "node-2 ok"]);
     let paid = shown.ran.observations.iter().find(|o| o.check.as_str() == "pay").unwrap();
@@ -394,7 +404,7 @@ exit = { role = "job", allow = [0, 2] }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn time_that_is_over_leaves_checks_missing() {
+async fn time_of_a_network_that_is_over_is_an_error() {
     let check = r#"
 [topology]
 node = { seats = 2 }
@@ -413,9 +423,14 @@ steps = [{ in = "from", run = ["{{ root }}/fake_node", "hang"] }]
         stage.run(&with(&[NODE, check]), &["node-0@v1", "node-1@v2"]).await
     });
     let shown = shown.await;
-    shown.completed().check("slow", &["node-0>node-1 missing"]);
+    shown.completed().check("slow", &["node-0>node-1 error"]);
     shown.check("ready", &["node-0 ok", "node-1 ok"]);
-    assert_eq!(shown.detail("slow"), "the network's time was over");
+    let detail = shown.detail("slow");
+    let told = |bound: &Duration| {
+        let bound = duration(*bound);
+        detail == format!("the network's time of {bound} (`[limits] network`) was over before it was observed")
+    };
+    assert!(BOUNDS.iter().any(told), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -562,4 +577,296 @@ async fn an_external_node_that_is_not_there_is_nobodys_failure() {
     let End::Infrastructure { fault, detail } = &shown.ran.end else { panic!("{:?}", shown.ran.end) };
     assert_eq!(*fault, Fault::Backend);
     assert!(detail.contains("reach the external archive-0"), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_soon_after_the_start_is_one_failure_of_starts() {
+    let text = r#"
+[roles.node]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sh", "-c", "sleep 0.5; exit 3"]
+[roles.other]
+extends = "node"
+ready = { started = true, settle = "300s", within = "600s" }
+[topology]
+node = { count = 1 }
+other = { count = 1 }
+[[check]]
+name = "runs"
+from = "node"
+to = "other"
+steps = [{ in = "from", run = ["false"] }]
+"#;
+    let shown = Stage::new().run(text, &["node-0@v1", "other-0@v1"]).await;
+    shown.completed().check("starts", &["node-0 failed", "other-0 failed"]);
+    for check in ["ready", "exit"] {
+        shown.check(check, &["node-0 blocked by starts", "other-0 blocked by starts"]);
+    }
+    shown.check("runs", &["node-0>other-0 blocked by starts"]);
+    let failed = shown.ran.observations.iter().find(|o| !o.detail.is_empty()).unwrap();
+    assert_eq!(
+        failed.detail,
+        "node-0 exited with status 3 before it was ready".replace("node-0", failed.from.as_ref().unwrap().as_str())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_readiness_is_one_failure_of_exit() {
+    let text = r#"
+[roles.server]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sh", "-c", "echo up; while ! test -e ../crash; do sleep 0.02; done; exit 7"]
+ready = { log = "up", within = "60s" }
+[roles.client]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sh", "-c", "echo up; while ! test -e ../crash; do sleep 0.02; done; sleep 1; exit 8"]
+ready = { log = "up", within = "60s" }
+depends = ["server"]
+[roles.bystander]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sleep", "600"]
+ready = { started = true, settle = "1ms" }
+[topology]
+server = { count = 1 }
+client = { count = 1 }
+bystander = { count = 2 }
+[[check]]
+name = "works"
+from = "client"
+to = "bystander"
+within = "300s"
+steps = [{ in = "to", run = ["true"] }]
+[[check]]
+name = "crashes"
+from = "bystander"
+to = "server"
+after = "works"
+within = "300s"
+steps = [{ in = "from", run = ["sh", "-c", "touch ../crash; sleep 2; echo the server is gone; exit 1"] }]
+[[check]]
+name = "waits"
+on = "node"
+role = "bystander"
+steps = [{ run = ["sleep", "3"] }]
+[[check]]
+name = "reads"
+from = "client"
+to = "bystander"
+steps = [{ in = "to", run = ["false"] }]
+[[check]]
+name = "own"
+from = "bystander"
+to = "bystander"
+symmetric = true
+steps = [{ in = "from", run = ["false"] }]
+[[expect]]
+name = "last-words"
+log = { role = "server", matches = "never printed", within = "300s" }
+"#;
+    let seats = ["server-0@v1", "client-0@v1", "bystander-0@v1", "bystander-1@v2"];
+    let shown = Stage::new().run(text, &seats).await;
+    shown
+        .completed()
+        .check("exit", &["bystander-0 ok", "bystander-1 ok", "client-0 blocked by exit", "server-0 failed"]);
+    shown.check("works", &["client-0>bystander-0 ok", "client-0>bystander-1 ok"]);
+    shown.check("crashes", &["bystander-0>server-0 blocked by exit", "bystander-1>server-0 blocked by exit"]);
+    shown.check("reads", &["client-0>bystander-0 blocked by exit", "client-0>bystander-1 blocked by exit"]);
+    shown.check("own", &["bystander-0>bystander-1 failed"]);
+    shown.check("last-words", &["server-0 blocked by exit"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_image_lacks_is_the_versions_failure_and_what_the_machine_lacks_an_error() {
+    let text = r#"
+[roles.node]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sleep", "600"]
+ready = { started = true, settle = "1ms" }
+[roles.lost]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["no-such-tool"]
+[roles.bare]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["{{ root }}/no-such-tool"]
+[roles.scripted]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sh", "-c", "no-such-tool"]
+[roles.probed]
+extends = "node"
+ready = { command = ["no-such-tool"], within = "500ms" }
+[topology]
+node = { count = 1 }
+lost = { count = 1 }
+bare = { count = 1 }
+scripted = { count = 1 }
+probed = { count = 1 }
+[[check]]
+name = "image"
+on = "node"
+role = "node"
+steps = [{ run = ["{{ root }}/no-such-tool"] }]
+[[check]]
+name = "image-by-shell"
+on = "node"
+role = "node"
+steps = [{ run = ["sh", "-c", "{{ root }}/no-such-tool"] }]
+[[check]]
+name = "own-status"
+on = "node"
+role = "node"
+steps = [{ run = ["sh", "-c", "echo no luck >&2; exit 127"] }]
+[[check]]
+name = "machine"
+on = "node"
+role = "node"
+steps = [{ run = ["no-such-tool"] }]
+[[check]]
+name = "machine-by-shell"
+on = "node"
+role = "node"
+steps = [{ run = ["sh", "-c", "no-such-tool"] }]
+"#;
+    let seats = ["node-0@v1", "lost-0@v1", "bare-0@v1", "scripted-0@v1", "probed-0@v1"];
+    let shown = Stage::new().run(text, &seats).await;
+    shown.completed();
+    for (check, want) in [
+        ("image", "failed"),
+        ("image-by-shell", "failed"),
+        ("own-status", "failed"),
+        ("machine", "error"),
+        ("machine-by-shell", "error"),
+    ] {
+        shown.check(check, &[&format!("node-0 {want}")]);
+    }
+    shown.check("starts", &["bare-0 failed", "lost-0 error", "node-0 ok", "probed-0 ok", "scripted-0 error"]);
+    let ready = ["bare-0 blocked by starts", "lost-0 blocked by starts", "node-0 ok", "probed-0 error"];
+    shown.check("ready", &[&ready[..], &["scripted-0 blocked by starts"]].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_try_that_tells_most_is_kept_and_what_was_printed_until_the_deadline() {
+    let text = r#"
+[roles.node]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sleep", "600"]
+ready = { started = true, settle = "1ms" }
+[topology]
+node = { count = 1 }
+[[check]]
+name = "retried"
+on = "node"
+role = "node"
+steps = [{ run = ["sh", "-c", "test -e tried && exec sleep 600; touch tried; echo THE REAL REASON >&2; exit 1"], stdout = "ok", within = "3s" }]
+[[check]]
+name = "cut"
+on = "node"
+role = "node"
+within = "3s"
+steps = [{ run = ["sh", "-c", "echo so far; exec sleep 600"] }]
+"#;
+    let shown = Stage::new().run(text, &["node-0@v1"]).await;
+    shown.completed();
+    let detail = shown.detail("retried");
+    let want = "expected exit status 0, found exit status 1 (step 1 in node-0: sh; tried for ";
+    assert!(detail.starts_with(want) && detail.ends_with(" s)\nstderr: THE REAL REASON"), "{detail}");
+    let want = "expected its end within 3 s, found it still running (step 1 in node-0: sh)\nstdout: so far";
+    assert_eq!(shown.detail("cut"), want);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_skew_cannot_keep_or_look_at_is_an_error() {
+    let text = r#"
+[roles.node]
+recipe = { kind = "prebuilt", path = "x" }
+run = ["sh", "-c", "head -c 9000 /dev/zero | tr '\\0' x; echo the end; echo up; exec sleep 600"]
+ready = { log = "^up$", within = "60s" }
+[topology]
+node = { count = 1 }
+[[check]]
+name = "logged"
+on = "node"
+role = "node"
+steps = [{ log = "the end", within = "300ms" }]
+[[check]]
+name = "captured"
+on = "node"
+role = "node"
+steps = [{ run = ["sh", "-c", "head -c 20000 /dev/zero | tr '\\0' x"], capture = "much" }]
+[[check]]
+name = "matched"
+on = "node"
+role = "node"
+steps = [{ run = ["sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x; echo the end"], stdout_matches = "the end" }]
+"#;
+    let shown = Stage::new().run(text, &["node-0@v1"]).await;
+    shown.completed();
+    for check in ["logged", "captured", "matched"] {
+        shown.check(check, &["node-0 error"]);
+    }
+    assert_eq!(
+        shown.detail("logged"),
+        "expected a line of the log that matches /the end/, found none; skew could not look at all of 1 line of the log, which \
+         were too many at once or too long (step 1 in node-0: log)"
+    );
+    let captured = "expected at most 16 KiB to capture as \"much\", found 20 KiB (step 1 in node-0)";
+    assert_eq!(shown.detail("captured"), captured);
+    assert!(
+        shown.detail("matched").contains("; skew reads no more than 256 KiB of it (step 1"),
+        "{}",
+        shown.detail("matched")
+    );
+}
+
+/// A machine as it was when limits of 20 s called pairs flaky that work.
+fn overloaded() -> Pressure {
+    Pressure::seen([Sample { runnable: Some(30.0), cores: 2, cpu: Some(1.0), ..Sample::default() }])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_passes_under_overload_is_the_infrastructure() {
+    let part = |ready: &str, check: &str| {
+        format!(
+            r#"
+[roles.node]
+recipe = {{ kind = "prebuilt", path = "x" }}
+run = ["sleep", "600"]
+ready = {{ {ready} }}
+[topology]
+node = {{ count = 1 }}
+[[check]]
+name = "works"
+on = "node"
+role = "node"
+{check}
+"#
+        )
+    };
+    let ready = "started = true, settle = \"1ms\"";
+    let hangs = "within = \"300ms\"\nsteps = [{ run = [\"sleep\", \"600\"] }]";
+    for (text, what) in [
+        (
+            part("log = \"never\", within = \"300ms\"", "steps = [{ run = [\"true\"] }]"),
+            "node-0 was not ready within 300 ms",
+        ),
+        (part(ready, hangs), "step 1 in node-0: expected its end within 300 ms, found it still running"),
+        (
+            part(ready, "steps = [{ run = [\"echo\", \"b\"], stdout = \"a\", within = \"300ms\" }]"),
+            "step 1 in node-0: expected stdout \"a\", found \"b\"",
+        ),
+    ] {
+        let mut stage = Stage::new();
+        stage.pressure = overloaded();
+        let shown = stage.run(&text, &["node-0@v1"]).await;
+        let End::Infrastructure { fault, detail } = &shown.ran.end else { panic!("{:?}", shown.ran.end) };
+        let want = "the machine was overloaded: on average 15 processes were ready to run for each core; ";
+        assert_eq!((*fault, detail.as_str()), (Fault::Overload, format!("{want}{what}").as_str()));
+        // The same is a failure of the system on a machine that has time.
+        let shown = Stage::new().run(&text, &["node-0@v1"]).await;
+        assert!(shown.completed().ran.observations.iter().any(|o| o.result == skew_core::model::Outcome::Failed));
+    }
+    // A wrong answer is wrong however long it took.
+    let mut stage = Stage::new();
+    stage.pressure = overloaded();
+    let shown = stage.run(&part(ready, "steps = [{ run = [\"false\"] }]"), &["node-0@v1"]).await;
+    shown.completed().check("works", &["node-0 failed"]);
 }

@@ -10,6 +10,7 @@ use skew_core::model::{
     SweepId, Version, VersionId,
 };
 use skew_deploy::{Addressing, ProcessBackend};
+use skew_host::Pressure;
 use skew_spec::{Overrides, Spec};
 use tokio::sync::watch;
 
@@ -42,6 +43,8 @@ pub(super) struct Stage {
     /// Unique on the machine: everything of an attempt is found by it.
     pub attempt: String,
     pub asks: Vec<&'static str>,
+    /// That of a machine with nothing else to do, whatever this one is doing.
+    pub pressure: Pressure,
 }
 
 impl Stage {
@@ -50,7 +53,16 @@ impl Stage {
         let backend = fake_node::backend(dir.path(), Addressing::detect());
         let attempt = dir.path().file_name().unwrap().to_string_lossy().trim_start_matches('.').to_owned();
         let stop = watch::channel(false).0;
-        Self { dir, backend, stop, deadline: Duration::from_secs(600), keep: false, attempt, asks: Vec::new() }
+        Self {
+            dir,
+            backend,
+            stop,
+            deadline: Duration::from_secs(600),
+            keep: false,
+            attempt,
+            asks: Vec::new(),
+            pressure: Pressure::default(),
+        }
     }
 
     /// A path below the state directory.
@@ -75,6 +87,7 @@ impl Stage {
             deadline: self.deadline,
             stop: self.stop.subscribe(),
             on_ready: &|_| {},
+            pressure: &self.pressure,
             keep: self.keep,
         };
         let ran = skew::scenario::run(run).await;

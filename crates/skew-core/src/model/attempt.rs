@@ -76,6 +76,8 @@ pub enum Fault {
     Image,
     /// The sweep's deadline or budget passed.
     Deadline,
+    /// A time limit passed while the machine was overloaded.
+    Overload,
     /// There was no room for it: a quota is used up, or no machine can take a node.
     Room,
     /// The backend failed.

@@ -1,5 +1,6 @@
 //! What can go wrong with a registry, in words that say where and what to do next. No secret is ever in them.
 
+use skew_core::text::duration;
 use std::time::Duration;
 
 use skew_core::model::Digest;
@@ -24,7 +25,7 @@ pub enum Trouble {
     #[error("the registry cannot be reached: {0}")]
     Unreachable(String),
     /// No answer in time.
-    #[error("the registry did not answer within {}", humantime::format_duration(*.0))]
+    #[error("the registry did not answer within {}", duration(*.0))]
     Slow(Duration),
     /// 429 or a failure of its own: it may work later.
     #[error("the registry answers {status}{said}")]
@@ -118,7 +119,7 @@ impl RegistryError {
             Trouble::Slow(_) => {
                 "check the registry and the way to it, and try again: what was sent stays sent".to_owned()
             }
-            Trouble::Busy { after: Some(after), .. } => format!("try again in {}", humantime::format_duration(*after)),
+            Trouble::Busy { after: Some(after), .. } => format!("try again in {}", duration(*after)),
             Trouble::Busy { .. } => "try again later: what was sent stays sent".to_owned(),
             Trouble::Credentials { .. } => format!("log in with `docker login {host}`"),
             Trouble::Forbidden(_) => {

@@ -28,7 +28,15 @@
   const commits = new Map(model.versions.map((version) => [version.id, version.commit]));
 
   const plural = (n, noun) => n + " " + noun + (n === 1 ? "" : "s");
-  const seconds = (ms) => (ms / 1000).toFixed(1) + " s";
+  // As `skew_core::text::duration` writes them.
+  const duration = (ms) => {
+    const two = (large, unit, small, part) => large + " " + unit + (small ? " " + small + " " + part : "");
+    const tenths = Math.round(ms / 100), s = Math.round(ms / 1000), min = Math.round(s / 60), h = Math.round(min / 60);
+    if (ms < 1000) return Math.round(ms) + " ms";
+    if (tenths < 600) return tenths / 10 + " s";
+    if (s < 3600) return two(Math.floor(s / 60), "min", s % 60, "s");
+    return min < 1440 ? two(Math.floor(min / 60), "h", min % 60, "min") : two(Math.floor(h / 24), "d", h % 24, "h");
+  };
 
   function badge(verdict, standing) {
     const known = { known: " known", "unexpected-pass": " unexpected" }[standing] || "";
@@ -77,7 +85,7 @@
     return el("tr", {},
       el("td", {}, el("span", { class: "result " + observation.result }, observation.result), times),
       el("td", {}, observation.check + " ", nodes, el("div", { class: "soft" }, versions)),
-      el("td", { class: "detail" }, (observation.detail || "").replaceAll("\u240a", "\n"), el("div", { class: "soft" }, "after " + seconds(observation.at_ms))));
+      el("td", { class: "detail" }, observation.detail || "", el("div", { class: "soft" }, "after " + duration(observation.at_ms))));
   }
 
   const observationTable = (observations, party) =>
@@ -104,17 +112,17 @@
     const end = Math.max(1, net.duration_ms, ...[...lanes.values()].flat().map((one) => one.at));
     const lane = ([node, marks]) => {
       marks.sort((a, b) => a.at - b.at);
-      const said = marks.slice(0, 12).map((one) => (inWords[one.kind] || one.text) + " at " + seconds(one.at));
+      const said = marks.slice(0, 12).map((one) => (inWords[one.kind] || one.text) + " at " + duration(one.at));
       const track = el("span", { class: "track", role: "img", "aria-label": node + ": " + (said.join(", ") || "nothing was seen") },
         marks.slice(0, 100).map((one) => {
-          const sign = el("i", { class: "mark " + one.kind, title: one.text + ", after " + seconds(one.at) }, signs[one.kind]);
+          const sign = el("i", { class: "mark " + one.kind, title: one.text + ", after " + duration(one.at) }, signs[one.kind]);
           sign.style.left = (100 * one.at / end) + "%";
           return sign;
         }));
       return [el("span", { class: cell.parties.includes(party.get(node)) ? "lane in" : "lane" }, node), track];
     };
     return el("div", { class: "timeline" }, [...lanes].slice(0, 40).map(lane),
-      el("span", {}), el("span", { class: "axis" }, el("span", {}, "0 s"), el("span", {}, seconds(end))),
+      el("span", {}), el("span", { class: "axis" }, el("span", {}, "0 s"), el("span", {}, duration(end))),
       el("p", { class: "soft" }, "▸ started  ● ready  ✓ worked  ✗ failed  ■ exited unasked  □ ended"));
   }
 
@@ -125,7 +133,7 @@
       const image = images.get(name);
       const failed = unbuilt.get(name);
       return el("li", {}, el("code", {}, name), commit ? [" from ", el("code", {}, commit.slice(0, 10))] : null,
-        image ? [", image ", el("code", {}, image.manifest.replace("sha256:", "").slice(0, 12)), ", built in " + seconds(image.duration_ms)] : null,
+        image ? [", image ", el("code", {}, image.manifest.replace("sha256:", "").slice(0, 12)), ", built in " + duration(image.duration_ms)] : null,
         failed ? el("details", {}, el("summary", {}, "was not built: " + failed.detail), el("pre", { class: "log" }, failed.tail.join("\n"))) : null);
     };
     return el("ul", { class: "built" }, [...new Set(cell.parties)].map(line));
@@ -144,7 +152,7 @@
     const fill = () => {
       if (details.childElementCount > 1) return;
       const body = el("div", {},
-        el("p", { class: "soft" }, plural(net.seats.length, "node") + ", seed " + net.seed + ", " + net.started + ", took " + seconds(net.duration_ms)
+        el("p", { class: "soft" }, plural(net.seats.length, "node") + ", seed " + net.seed + ", " + net.started + ", took " + duration(net.duration_ms)
           + ", " + net.place + Object.entries(net.axes || {}).map(([axis, value]) => ", " + axis + "=" + value).join("")),
         net.error ? el("p", { class: "reason" }, "The infrastructure failed: " + net.error) : null,
         el("ul", { class: "seats", "aria-label": "seats" }, net.seats.map((seat) =>
@@ -156,7 +164,7 @@
         failures.length ? [el("h3", {}, "Other failures in this network"), observationTable(failures.slice(0, 10), party),
           failures.length > 10 ? el("p", { class: "soft" }, "… and " + (failures.length - 10) + " more") : null] : null,
         net.exits ? [el("h3", {}, "Exited unasked"), el("ul", {}, net.exits.map((exit) =>
-          el("li", {}, exit.text + " after " + seconds(exit.at_ms))))] : null,
+          el("li", {}, exit.text + " after " + duration(exit.at_ms))))] : null,
         el("h3", {}, "What happened when"), timeline(net, cell, party),
         net.excerpts ? el("h3", {}, "Log lines") : null,
         el("div", { class: "logs" }, (net.excerpts || []).map((excerpt) => el("figure", {},

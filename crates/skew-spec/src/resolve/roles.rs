@@ -270,7 +270,25 @@ impl One<'_> {
                 "for example `ready = { tcp = \"api\", within = \"10s\" }`",
             );
         }
-        kinds.pop().map(|kind| Ready { kind, within })
+        let settle = ready.settle.as_ref().map(|settle| settle.value.0);
+        if let Some(written) = &ready.settle {
+            if ready.started.is_none() {
+                self.resolver.problem(
+                    written.at,
+                    "`settle` belongs to `started`",
+                    "without effect",
+                    "add `started = true`, or remove it",
+                );
+            } else if written.value.0 > within {
+                self.resolver.problem(
+                    written.at,
+                    "`settle` is longer than `within`",
+                    "never over in time",
+                    "make `within` longer, or `settle` shorter",
+                );
+            }
+        }
+        kinds.pop().map(|kind| Ready { kind, within, settle })
     }
 
     fn init(&self, raw: &RawRole) -> Vec<InitStep> {

@@ -81,7 +81,7 @@ pub enum StepNode {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
-    /// A command in the node: 0 ok, 77 unsupported, 126 and 127 error, else failed.
+    /// A command in the node: 0 ok, 77 unsupported, else failed; error when this machine lacks a program for it.
     Run {
         /// The program and its arguments.
         run: Vec<Template>,

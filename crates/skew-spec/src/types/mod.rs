@@ -13,7 +13,7 @@ use skew_core::model::{Bounds, CheckName, Known, RegistryUrl, RoleName, SourceNa
 pub use check::{Action, Check, CheckHow, Driver, Expect, ExpectKind, Step, StepNode};
 pub use recipe::{CommandRecipe, DockerfileRecipe, ImageRecipe, NixRecipe, PrebuiltRecipe, Recipe, RecipeKind};
 pub use role::{
-    ConfigFile, EXTERNAL, InitStep, Part, PartVersion, Ready, ReadyKind, Resources, Role, RoleVersion, Stop,
+    ConfigFile, EXTERNAL, InitStep, Part, PartVersion, Ready, ReadyKind, Resources, Role, RoleVersion, SETTLE, Stop,
 };
 
 /// Where images are pushed to and taken from.

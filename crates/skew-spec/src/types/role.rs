@@ -125,7 +125,13 @@ pub struct Ready {
     pub kind: ReadyKind,
     /// How long.
     pub within: Duration,
+    /// With `started`: how long it must stay alive; none means the default, [`SETTLE`] or `within` if that is shorter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Duration>,
 }
+
+/// How long a node that nothing tells to be ready must stay alive before it counts as ready.
+pub const SETTLE: Duration = Duration::from_secs(2);
 
 /// What tells that a node is ready.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -146,7 +152,7 @@ pub enum ReadyKind {
     Log(String),
     /// A command in the node that must exit with 0.
     Command(Vec<Template>),
-    /// It is still alive after it started.
+    /// It is still alive a while after it started.
     Started,
 }
 

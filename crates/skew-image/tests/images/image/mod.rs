@@ -358,7 +358,7 @@ fn a_build_that_hangs_is_ended_with_everything_it_started() {
         format!("trap '' TERM; setsid sleep 600 & echo $! >> {0}; sleep 600 & echo $! >> {0}; wait", pids.display());
     let mut begun = String::new();
     // A machine so slow that it does not begin in time gets more.
-    for (within, told) in [(500, "500ms"), (5000, "5s"), (50_000, "50s")] {
+    for (within, told) in [(500, "500 ms"), (5000, "5 s"), (50_000, "50 s")] {
         fs::write(&pids, "").unwrap();
         let mut hanging = command(&script);
         hanging.within = Duration::from_millis(within);
