@@ -9,7 +9,7 @@ use skew_core::event::{Event, PushEnd};
 use skew_core::model::{Digest, RegistryUrl, RemoteAt, RemoteImage, Unbuilt};
 use skew_host::Cancel;
 use skew_image::registry::{Access, Patience, Pushed, Registry, RegistryError, Trouble};
-use skew_image::{Built, Layout};
+use skew_image::{Built, Layout, LayoutError};
 use skew_spec::Spec;
 
 use super::machine::Host;
@@ -121,7 +121,13 @@ impl Publisher {
                 return Ok(None);
             }
         }
-        pulled
+        let identified = |built| layout.identify(key, built).map_err(|error| self.damaged(&repository, &at, &error));
+        pulled?.map(identified).transpose()
+    }
+
+    fn damaged(&self, repository: &str, at: &RemoteAt, error: &LayoutError) -> RegistryError {
+        let place = format!("{}/{repository}", self.url.host);
+        RegistryError { action: format!("use {at} from"), place, trouble: Trouble::Nonsense(chain(error)) }
     }
 
     /// Fetches every image that the layout does not have. One that cannot be had is an error of the infrastructure.

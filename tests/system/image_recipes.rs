@@ -126,10 +126,16 @@ fn needed(recipe: &Recipe) -> String {
 impl Stage {
     /// Builds in a worktree of its own.
     fn build(&self, recipe: &Recipe, place: &str) -> Result<Built, BuildError> {
+        self.build_later(recipe, place, 0)
+    }
+
+    /// The same as if the commit had been made so many seconds later.
+    fn build_later(&self, recipe: &Recipe, place: &str, seconds: i64) -> Result<Built, BuildError> {
         let (version, repository) = (&self.resolved.versions[0], &self.resolved.repositories["app"]);
         let trees = self.dir.path().join(place);
         let worktree = repository.worktree(&version.commit, checkout(recipe), &trees, "x").unwrap();
-        let facts = repository.facts(&version.commit, &recipe.paths).unwrap();
+        let mut facts = repository.facts(&version.commit, &recipe.paths).unwrap();
+        facts.epoch += seconds;
         let site = Site {
             checkout: &worktree.checkout(),
             scratch: &worktree.scratch().join("build"),
@@ -197,6 +203,9 @@ fn a_dockerfile_is_built_by_docker() {
     assert!(log.contains("COPY fake_node /bin/"), "{log}");
     let two = stage.build(&program, "a/longer/two").unwrap();
     assert_eq!(one, two, "the same files are the same image");
+    let later = stage.build_later(&program, "later", 3600).unwrap();
+    assert_ne!(one.layers, later.layers, "its files are those of another commit");
+    assert_eq!(one.content, later.content, "the same files are the same program");
     assert_eq!(one.layers.len(), 2);
     let root = stage.unpack(&one, "program");
     assert!(root.join("bin/fake_node").is_file() && !root.join("elsewhere").exists());
@@ -242,6 +251,9 @@ fn a_flake_is_built_by_nix() {
     let two = stage.build(&nix("packages.x86_64-linux.node", 64), "a/longer/two").unwrap();
     assert_eq!(one.layers, two.layers, "the same closure is the same image");
     assert_eq!(one.content, two.content);
+    let later = stage.build_later(&nix("node", 64), "later", 3600).unwrap();
+    assert_ne!(one.layers, later.layers, "its files have the time of another commit");
+    assert_eq!(one.content, later.content, "the same closure is the same program");
     let root = stage.unpack(&one, "nix");
     let output = Command::new(root.join("bin/fake_node")).args(["log", "from nix", "exit", "0"]).output().unwrap();
     assert_eq!(output.stdout, b"from nix\n");

@@ -8,6 +8,7 @@ use skew_core::model::Digest;
 use skew_spec::{DockerfileRecipe, NixRecipe, Recipe, RecipeKind};
 
 use super::command;
+use super::content;
 use super::dockerfile;
 use super::error::{BuildError, ImageError, MissingTools, unwritten};
 use super::foreign::References;
@@ -18,7 +19,7 @@ use super::layer;
 use super::layout::{Built, Layer};
 use super::needs::Need;
 use super::nix;
-use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
+use super::oci::{BUILD_KEY, Descriptor, Runtime, manifest, timestamp};
 use super::prebuilt;
 use super::tools::Machine;
 use crate::source::Checkout;
@@ -116,42 +117,30 @@ impl Builder {
             RecipeKind::Image(recipe) => return self.references.pull(input, recipe, site),
             RecipeKind::Dockerfile(recipe) => {
                 let (config, layers) = dockerfile::build(self.docker.as_deref(), input, recipe, site)?;
-                return finish(config, &layers, input, key, site);
+                return finish(&config, &layers, input, key, site);
             }
             RecipeKind::Nix(recipe) => {
                 let (config, layers) = nix::build(&self.machine, input, recipe, site)?;
-                return finish(config, &layers, input, key, site);
+                return finish(&config, &layers, input, key, site);
             }
         };
         let epoch = input.facts.epoch;
         let layer = layer::write(&tree, epoch, &site.layout.blobs).map_err(unwritten)?;
         let runtime = Runtime { entrypoint: &input.recipe.entrypoint, diffs: &[layer.diff] };
-        let (config, content) = (runtime.config(epoch), runtime.content());
-        put(config, content, &[layer], input, key, site)
+        finish(&runtime.config(epoch), &[layer], input, key, site)
     }
 }
 
 /// An image of layers that are written, of which its config tells.
 fn finish(
-    config: Value,
+    config: &Value,
     layers: &[Written],
     input: &Input<'_>,
     key: &Digest,
     site: &Site<'_>,
 ) -> Result<Built, BuildError> {
-    let diffs: Vec<Digest> = layers.iter().map(|layer| layer.diff).collect();
-    let content = foreign_content(&diffs, &config["config"]);
-    put(config, content, layers, input, key, site)
-}
-
-fn put(
-    config: Value,
-    content: Digest,
-    layers: &[Written],
-    input: &Input<'_>,
-    key: &Digest,
-    site: &Site<'_>,
-) -> Result<Built, BuildError> {
+    let files: Vec<Digest> = layers.iter().map(|layer| layer.files).collect();
+    let content = content::own(&files, &config["config"]);
     let blobs = &site.layout.blobs;
     let (config, config_bytes) = blobs.put(config.to_string().as_bytes()).map_err(unwritten)?;
     let described: Vec<Descriptor> =

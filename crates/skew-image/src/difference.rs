@@ -70,7 +70,8 @@ impl Layout {
         Ok(files)
     }
 
-    fn config(&self, image: &Digest) -> Result<Value, LayoutError> {
+    /// An image's config document.
+    pub(super) fn config(&self, image: &Digest) -> Result<Value, LayoutError> {
         let damaged = || LayoutError::Damaged { manifest: *image, what: "its config is missing or damaged".to_owned() };
         let text = self.blobs.read(&self.manifest(image)?.config.digest, DOCUMENT).ok_or_else(damaged)?;
         serde_json::from_slice(&text).map_err(|_| damaged())

@@ -2,9 +2,9 @@
 //!
 //! The input is cut at fixed places. Each piece is deflated by itself and ends on a byte, so that pieces which different
 //! threads made can be put behind each other: together they are one gzip member, which every reader takes. Beside them
-//! one thread hashes what goes in, and one what comes out.
+//! one thread hashes what goes in, one the files that are in it, and one what comes out.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use skew_core::model::Digest;
 use skew_host::{cores, joined, lock};
 
+use super::content::files;
 use super::store::Blobs;
 
 /// How many bytes are deflated at once. Another number makes other bytes of the same layer.
@@ -39,17 +40,20 @@ pub(crate) struct Written {
     pub bytes: u64,
     /// The digest before compression.
     pub diff: Digest,
+    /// The digest of its files without their times.
+    pub files: Digest,
 }
 
-/// Writes what `fill` writes as a compressed layer.
+/// Writes the archive that `fill` writes as a compressed layer.
 ///
 /// # Errors
-/// Those of `fill`, and when the blob cannot be written.
+/// Those of `fill`, when what it writes is not an archive, and when the blob cannot be written.
 pub(crate) fn layer(blobs: &Blobs, fill: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<Written> {
     let cores = cores();
-    let (blob, diff) = compress(blobs.write()?, cores.min(THREADS), fill)?;
+    let (blob, diff, files) = compress(blobs.write()?, cores.min(THREADS), |archive| files(archive), fill)?;
+    let files = files?;
     let (digest, bytes) = blobs.finish(blob)?;
-    Ok(Written { digest, bytes, diff })
+    Ok(Written { digest, bytes, diff, files })
 }
 
 /// Shared by the thread that deflates it and the one that hashes it.
@@ -58,35 +62,43 @@ type Piece = Arc<Vec<u8>>;
 /// A piece to be deflated, and who waits for it.
 type Job = (Piece, Sender<io::Result<Vec<u8>>>);
 
-/// Compresses what `fill` writes into `out`; beside that, the digest of what `fill` wrote.
-fn compress<W: Write + Send>(
+/// Compresses what `fill` writes into `out`; beside that, the digest of what `fill` wrote, and what `inspect` finds in it.
+fn compress<W: Write + Send, T: Send>(
     out: W,
     threads: usize,
+    inspect: impl FnOnce(&mut dyn Read) -> T + Send,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,
-) -> io::Result<(W, Digest)> {
+) -> io::Result<(W, Digest, T)> {
     let (jobs, queue) = channel::<Job>();
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
         // These bound the memory: not more pieces are under way.
         let (order, deflated) = sync_channel(threads * 2);
         let (to_hash, pieces) = sync_channel::<Piece>(threads * 2);
+        let (to_inspect, inspected) = sync_channel::<Piece>(threads * 2);
+        let inspector = scope.spawn(move || {
+            let mut pieces = Pieces { pieces: inspected, piece: Piece::default(), at: 0 };
+            let found = inspect(&mut pieces);
+            // What it did not read is taken all the same: whoever sends it waits until it is.
+            io::copy(&mut pieces, &mut io::sink()).map(|_| found)
+        });
         let hasher = scope.spawn(move || hash(&pieces));
         let writer = scope.spawn(move || write(out, &deflated));
         for _ in 0..threads {
             scope.spawn(|| deflate_all(&queue));
         }
-        let mut cutter = Cutter { piece: Vec::with_capacity(PIECE), jobs, order, to_hash };
+        let mut cutter = Cutter { piece: Vec::with_capacity(PIECE), jobs, order, to_hash, to_inspect };
         let filled = fill(&mut cutter).and_then(|()| cutter.cut());
         // The others end when nothing more can come.
         drop(cutter);
-        let ((digest, crc), written) = (joined(hasher), joined(writer));
+        let ((digest, crc), found, written) = (joined(hasher), joined(inspector), joined(writer));
         // Where writing failed, what filled it only noticed that nobody takes any more.
         let mut out = written?;
         filled?;
         out.write_all(&END)?;
         out.write_all(&crc.sum().to_le_bytes())?;
         out.write_all(&crc.amount().to_le_bytes())?;
-        Ok((out, digest))
+        Ok((out, digest, found?))
     })
 }
 
@@ -96,6 +108,7 @@ struct Cutter {
     jobs: Sender<Job>,
     order: SyncSender<Receiver<io::Result<Vec<u8>>>>,
     to_hash: SyncSender<Piece>,
+    to_inspect: SyncSender<Piece>,
 }
 
 impl Cutter {
@@ -108,7 +121,29 @@ impl Cutter {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         self.order.send(deflated).map_err(|_| gone())?;
         self.jobs.send((Arc::clone(&piece), done)).map_err(|_| gone())?;
+        self.to_inspect.send(Arc::clone(&piece)).map_err(|_| gone())?;
         self.to_hash.send(piece).map_err(|_| gone())
+    }
+}
+
+/// Pieces as they come, to be read one after the other.
+struct Pieces {
+    pieces: Receiver<Piece>,
+    piece: Piece,
+    at: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.piece.len() {
+            // No more of them come.
+            let Ok(piece) = self.pieces.recv() else { return Ok(0) };
+            (self.piece, self.at) = (piece, 0);
+        }
+        let length = buffer.len().min(self.piece.len() - self.at);
+        buffer[..length].copy_from_slice(&self.piece[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
     }
 }
 
@@ -188,16 +223,18 @@ fn deflate(state: &mut Compress, piece: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read as _;
-
     use flate2::read::GzDecoder;
     use proptest::prelude::*;
 
     use super::*;
 
     fn packed(bytes: &[u8], threads: usize, step: usize) -> (Vec<u8>, Digest) {
-        compress(Vec::new(), threads, |out| bytes.chunks(step).try_for_each(|chunk| out.write_all(chunk)))
-            .expect("compressed")
+        let mut read = Vec::new();
+        let fill = |out: &mut dyn Write| bytes.chunks(step).try_for_each(|chunk| out.write_all(chunk));
+        let inspect = |pieces: &mut dyn Read| pieces.read_to_end(&mut read);
+        let (packed, digest, _) = compress(Vec::new(), threads, inspect, fill).expect("compressed");
+        assert!(read == bytes, "what is inspected is what was written");
+        (packed, digest)
     }
 
     /// Bytes that repeat themselves as much as `kinds` are few.
@@ -260,9 +297,9 @@ mod tests {
             }
         }
         let bytes = some(20 * PIECE, 256);
-        let error = compress(Full, 2, |out| out.write_all(&bytes)).expect_err("an error");
+        let error = compress(Full, 2, |_| (), |out| out.write_all(&bytes)).expect_err("an error");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        let error = compress(Vec::new(), 2, |_| Err(io::ErrorKind::NotFound.into())).expect_err("an error");
+        let error = compress(Vec::new(), 2, |_| (), |_| Err(io::ErrorKind::NotFound.into())).expect_err("an error");
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 

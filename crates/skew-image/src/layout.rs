@@ -10,9 +10,13 @@ use serde::{Deserialize, Serialize};
 use skew_core::model::{Digest, VersionId};
 use skew_host::{Cancel, Lock, LockError, disk_full, remove_tree, write_atomically};
 
+use super::content;
 use super::extract::{AbsoluteLinks, ExtractError, extract};
-use super::oci::{DOCUMENT, Descriptor, Manifest, REF_NAME, index};
-use super::store::Blobs;
+use super::oci::{BUILD_KEY, DOCUMENT, Descriptor, Manifest, REF_NAME, index};
+use super::store::{Blobs, Unpacked};
+
+/// Raised when the content ids of images that skew built become others: what is remembered is then identified again.
+const CONTENT_EPOCH: u32 = 1;
 
 /// How long the index may be written by another thread or process.
 const TURN: Duration = Duration::from_secs(60);
@@ -64,10 +68,20 @@ pub struct Built {
     pub manifest: Digest,
     /// How many bytes the manifest has.
     pub manifest_bytes: u64,
-    /// The content id: layers' diff ids and runtime config, no annotations.
+    /// The content id: the same for images that are the same program.
     pub content: Digest,
     /// The layers, lowest first.
     pub layers: Vec<Layer>,
+}
+
+/// An image as it is remembered under its build key.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    #[serde(flatten)]
+    built: Built,
+    /// Which content ids these are; none in records of before there was a number.
+    #[serde(default)]
+    content_epoch: u32,
 }
 
 /// One layer of an image.
@@ -129,11 +143,34 @@ impl Layout {
 
     /// The image with this build key, when it is there and whole.
     pub fn find(&self, key: &Digest) -> Option<Built> {
-        let built: Built = serde_json::from_slice(&fs::read(self.key_path(key)).ok()?).ok()?;
+        let Record { built, content_epoch } = serde_json::from_slice(&fs::read(self.key_path(key)).ok()?).ok()?;
         let manifest = self.manifest(&built.manifest).ok()?;
         let whole = self.blobs.read(&manifest.config.digest, DOCUMENT).is_some()
             && built.layers.iter().all(|layer| self.blobs.has(&layer.digest, layer.bytes));
-        whole.then_some(built)
+        if !whole || content_epoch == CONTENT_EPOCH {
+            return whole.then_some(built);
+        }
+        // It was written when content ids were others. What cannot be identified is built again.
+        let built = self.identify(key, built).ok()?;
+        self.record(key, &built).ok()?;
+        Some(built)
+    }
+
+    /// The image with its content id: what skew itself built for this key is identified by its files, whenever they were
+    /// made, and what was built elsewhere keeps its id.
+    ///
+    /// # Errors
+    /// When the image is missing or damaged.
+    pub fn identify(&self, key: &Digest, built: Built) -> Result<Built, LayoutError> {
+        let manifest = self.manifest(&built.manifest)?;
+        if manifest.annotations.get(BUILD_KEY) != Some(&key.to_string()) {
+            return Ok(built);
+        }
+        let unread = |error| ExtractError::Io { path: "its files".into(), error };
+        let files = |archive: &mut Unpacked| content::files(archive).map_err(unread);
+        let read = |layer: &Descriptor| self.read_layer(&built.manifest, layer, files);
+        let files: Vec<Digest> = manifest.layers.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Built { content: content::own(&files, &self.config(&built.manifest)?["config"]), ..built })
     }
 
     /// Whether an image is there and whole, whatever its build key.
@@ -150,7 +187,8 @@ impl Layout {
     /// When it cannot be written.
     pub fn record(&self, key: &Digest, built: &Built) -> Result<(), LayoutError> {
         let path = self.key_path(key);
-        let text = serde_json::to_vec(built).expect("an image is plain data");
+        let record = Record { built: built.clone(), content_epoch: CONTENT_EPOCH };
+        let text = serde_json::to_vec(&record).expect("an image is plain data");
         write_atomically(&path, &text).map_err(io_at(&path))
     }
 
@@ -214,31 +252,42 @@ impl Layout {
     }
 
     fn unpack_into(&self, manifest: &Digest, into: &Path) -> Result<(), LayoutError> {
-        for layer in self.manifest(manifest)?.layers {
-            let damaged = |what: &str| LayoutError::Damaged {
-                manifest: *manifest,
-                what: format!("its layer {} {what}", layer.digest),
-            };
-            let mut archive = self.blobs.open_layer(&layer.digest).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound => damaged("is missing"),
-                _ => LayoutError::Unpack { manifest: *manifest, error: Box::new(error) },
-            })?;
-            let extracted = extract(&mut archive, into, 0, AbsoluteLinks::Root);
-            // An archive may end before its blob does: the rest belongs to the digest too.
-            let mut blob = archive.into_inner();
-            let rest = io::copy(&mut (&mut blob).take(layer.bytes), &mut io::sink());
-            let (_, digest, _) = blob.finish();
-            if digest != layer.digest {
-                let full = matches!(&extracted, Err(ExtractError::Io { error, .. }) if disk_full(error.kind()));
-                if !full {
-                    self.blobs.discard(&layer.digest);
-                    return Err(damaged("is damaged"));
-                }
-            }
-            extracted.map_err(|error| LayoutError::Unpack { manifest: *manifest, error: Box::new(error) })?;
-            rest.map_err(io_at(&self.blobs.path(&layer.digest)))?;
+        for layer in &self.manifest(manifest)?.layers {
+            self.read_layer(manifest, layer, |archive| extract(archive, into, 0, AbsoluteLinks::Root))?;
         }
         Ok(())
+    }
+
+    /// Reads a layer's archive, and verifies every byte of its blob. A damaged one is removed.
+    fn read_layer<T>(
+        &self,
+        manifest: &Digest,
+        layer: &Descriptor,
+        read: impl FnOnce(&mut Unpacked) -> Result<T, ExtractError>,
+    ) -> Result<T, LayoutError> {
+        let damaged = |what: &str| LayoutError::Damaged {
+            manifest: *manifest,
+            what: format!("its layer {} {what}", layer.digest),
+        };
+        let mut archive = self.blobs.open_layer(&layer.digest).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => damaged("is missing"),
+            _ => LayoutError::Unpack { manifest: *manifest, error: Box::new(error) },
+        })?;
+        let found = read(&mut archive);
+        // An archive may end before its blob does: the rest belongs to the digest too.
+        let mut blob = archive.into_inner();
+        let rest = io::copy(&mut (&mut blob).take(layer.bytes), &mut io::sink());
+        let (_, digest, _) = blob.finish();
+        if digest != layer.digest {
+            let full = matches!(&found, Err(ExtractError::Io { error, .. }) if disk_full(error.kind()));
+            if !full {
+                self.blobs.discard(&layer.digest);
+                return Err(damaged("is damaged"));
+            }
+        }
+        let found = found.map_err(|error| LayoutError::Unpack { manifest: *manifest, error: Box::new(error) })?;
+        rest.map_err(io_at(&self.blobs.path(&layer.digest)))?;
+        Ok(found)
     }
 
     pub(super) fn manifest(&self, digest: &Digest) -> Result<Manifest, LayoutError> {

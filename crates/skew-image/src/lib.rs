@@ -7,6 +7,7 @@ mod apart;
 mod beside;
 mod builder;
 mod command;
+mod content;
 mod difference;
 mod digest;
 mod docker;

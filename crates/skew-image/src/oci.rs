@@ -1,8 +1,10 @@
 //! The documents of an OCI image: config, manifest, index. Equal input, equal bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use skew_core::model::{Digest, DigestBuilder};
+use skew_core::model::Digest;
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -26,11 +28,13 @@ pub(crate) struct Descriptor {
     pub bytes: u64,
 }
 
-/// What is needed of a manifest to unpack its image.
+/// What is needed of a manifest to unpack its image, and to know whether skew built it.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Manifest {
     pub config: Descriptor,
     pub layers: Vec<Descriptor>,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What of an image is its own, whatever commit it was built from.
@@ -43,20 +47,6 @@ pub(crate) struct Runtime<'a> {
 }
 
 impl Runtime<'_> {
-    /// Says whether two images are the same program: layers and what is run, no names and no dates. Compression is left
-    /// out too, as compressors differ from machine to machine.
-    pub(crate) fn content(&self) -> Digest {
-        let mut builder = DigestBuilder::new("image content");
-        builder.text(&self.diffs.len().to_string());
-        for diff in self.diffs {
-            builder.digest(diff);
-        }
-        for argument in self.entrypoint {
-            builder.text(argument);
-        }
-        builder.finish()
-    }
-
     /// The config document. `created` is in seconds since 1970.
     pub(crate) fn config(&self, created: i64) -> Value {
         let created = timestamp(created);
@@ -75,26 +65,8 @@ impl Runtime<'_> {
     }
 }
 
-/// The content id of an image from elsewhere, whose config may say more than what is run. Of one that skew built it is
-/// what [`Runtime::content`] says.
-pub(crate) fn foreign_content(diffs: &[Digest], config: &Value) -> Digest {
-    let mut rest = config.as_object().cloned().unwrap_or_default();
-    let strings = |value: Value| serde_json::from_value::<Vec<String>>(value).ok();
-    let entrypoint = rest.remove("Entrypoint").and_then(strings).unwrap_or_default();
-    rest.retain(|_, value| !value.is_null());
-    let content = Runtime { entrypoint: &entrypoint, diffs }.content();
-    if rest.is_empty() {
-        return content;
-    }
-    DigestBuilder::new("foreign image content").digest(&content).digest(&Digest::of_json(&Value::Object(rest))).finish()
-}
-
 /// The manifest document; the annotations come in the order of their names.
-pub(crate) fn manifest(
-    config: &Descriptor,
-    layers: &[Descriptor],
-    annotations: &std::collections::BTreeMap<&str, String>,
-) -> Value {
+pub(crate) fn manifest(config: &Descriptor, layers: &[Descriptor], annotations: &BTreeMap<&str, String>) -> Value {
     let described =
         |kind: &str, blob: &Descriptor| json!({ "mediaType": kind, "digest": blob.digest, "size": blob.bytes });
     json!({
@@ -149,7 +121,6 @@ pub(crate) fn os() -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     #[test]
     fn documents_are_what_the_specification_says() {
@@ -167,18 +138,5 @@ mod tests {
         assert!(text.ends_with(r#""annotations":{"a":"1","b":"2"}}"#), "{text}");
         let text = index([("node:v1", &blob)].into_iter()).to_string();
         oci_spec::image::ImageIndex::from_reader(text.as_bytes()).expect("an index");
-    }
-
-    #[test]
-    fn content_is_the_program_and_nothing_else() {
-        let of = |entrypoint: &[&str], diffs: &[&str]| {
-            let entrypoint: Vec<String> = entrypoint.iter().map(|e| (*e).to_owned()).collect();
-            let diffs: Vec<Digest> = diffs.iter().map(|d| Digest::of(d.as_bytes())).collect();
-            Runtime { entrypoint: &entrypoint, diffs: &diffs }.content()
-        };
-        assert_eq!(of(&["a"], &["x"]), of(&["a"], &["x"]));
-        assert_ne!(of(&["a"], &["x"]), of(&["b"], &["x"]));
-        assert_ne!(of(&["a"], &["x"]), of(&["a"], &["y"]));
-        assert_ne!(of(&["a", "b"], &["x"]), of(&["ab"], &["x"]));
     }
 }

@@ -20,9 +20,10 @@ use object::{Endianness, ReadCache};
 use skew_core::model::{Digest, DigestBuilder};
 use skew_host::{Cancel, Guard};
 
+use super::content;
 use super::layer;
 use super::layout::{Built, Layer, Layout, LayoutError};
-use super::oci::{BUILD_KEY, Descriptor, Runtime, foreign_content, manifest, timestamp};
+use super::oci::{BUILD_KEY, Descriptor, Runtime, manifest, timestamp};
 use super::store::Hashing;
 use super::tree::{Tree, TreeError};
 
@@ -99,7 +100,7 @@ pub fn program_image(
     let mut key = DigestBuilder::new("program image");
     key.text(EPOCH);
     for (at, from) in &files {
-        key.bytes(at.as_os_str().as_bytes()).digest(&content(from)?);
+        key.bytes(at.as_os_str().as_bytes()).digest(&digest(from)?);
     }
     let key = key.finish();
     if let Some(built) = layout.find(&key) {
@@ -185,7 +186,7 @@ fn listed(text: &str) -> Result<Vec<(String, PathBuf)>, String> {
     Ok(found)
 }
 
-fn content(path: &Path) -> Result<Digest, ProgramError> {
+fn digest(path: &Path) -> Result<Digest, ProgramError> {
     let read = |error| ProgramError::Read { path: path.to_owned(), error };
     let mut hashing = Hashing::new(io::sink());
     io::copy(&mut File::open(path).map_err(read)?, &mut hashing).map_err(read)?;
@@ -207,7 +208,7 @@ fn pack(layout: &Layout, files: &BTreeMap<PathBuf, PathBuf>, key: &Digest) -> Re
     let (entrypoint, diffs) = ([PROGRAM.to_owned()], [written.diff]);
     let mut config = Runtime { entrypoint: &entrypoint, diffs: &diffs }.config(epoch);
     config["config"]["Env"] = serde_json::json!([format!("LD_LIBRARY_PATH=/{LIBRARIES}")]);
-    let content = foreign_content(&diffs, &config["config"]);
+    let content = content::own(&[written.files], &config["config"]);
     let (config, bytes) = blobs.put(config.to_string().as_bytes()).map_err(ProgramError::Write)?;
     let annotations = BTreeMap::from([
         ("org.opencontainers.image.created", timestamp(epoch)),

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use skew_core::model::Fault;
 use tar::EntryType;
 
+use super::content::attributes;
 use super::error::{BuildError, ImageError};
 use super::gzip::{self, Written};
 use super::input::{Input, Site};
@@ -115,17 +116,8 @@ fn rewritten(layer: impl Read, epoch: i64, out: &mut dyn Write) -> io::Result<()
         // Long names come with headers of their own, which are written anew.
         let path = entry.path()?.into_owned();
         let link = entry.link_name()?.map(std::borrow::Cow::into_owned);
-        let attributes: Vec<(String, Vec<u8>)> = match entry.pax_extensions()? {
-            Some(extensions) => extensions
-                .filter_map(|extension| {
-                    let extension = extension.ok()?;
-                    let key = extension.key().ok()?;
-                    // Rights of programs are such attributes. Times are not among them: the header's is the one.
-                    key.starts_with("SCHILY.xattr.").then(|| (key.to_owned(), extension.value_bytes().to_vec()))
-                })
-                .collect(),
-            None => Vec::new(),
-        };
+        // Times are not among them: the header's is the one.
+        let attributes = attributes(&mut entry)?;
         out.append_pax_extensions(attributes.iter().map(|(key, value)| (key.as_str(), value.as_slice())))?;
         match (header.entry_type(), link) {
             (EntryType::Symlink | EntryType::Link, Some(target)) => {

@@ -10,8 +10,9 @@ use skew_host::http::{Method, StatusCode};
 
 use super::client::{Errand, Registry};
 use super::error::{RegistryError, Trouble};
+use crate::content;
 use crate::layout::{Built, Layer, Layout};
-use crate::oci::{DOCUMENT, Descriptor, architecture, foreign_content, os};
+use crate::oci::{DOCUMENT, Descriptor, architecture, os};
 use crate::store::{Blobs, Hashing};
 
 /// Blobs of one image that are fetched at once.
@@ -58,7 +59,8 @@ struct Rootfs {
 }
 
 impl Registry {
-    /// Fetches an image into a layout; none where there is none. Of an image for several platforms, that for this one.
+    /// Fetches an image into a layout; none where there is none. Of an image for several platforms, that for this one. Its
+    /// content id is that of an image from elsewhere; see [`Layout::identify`].
     ///
     /// # Errors
     /// When the registry does not answer, or what it has is not what it should be.
@@ -100,7 +102,7 @@ impl Registry {
         let layers: Vec<Layer> = stream::iter(fetching).buffered(AT_ONCE).try_collect().await?;
         // Last: what has a manifest is whole.
         layout.blobs.put(&text).map_err(|error| wrong(Trouble::here(error)))?;
-        let content = foreign_content(&config.rootfs.diff_ids, &config.config);
+        let content = content::foreign(&config.rootfs.diff_ids, &config.config);
         Ok(Some(Built { manifest: digest, manifest_bytes: text.len() as u64, content, layers }))
     }
 

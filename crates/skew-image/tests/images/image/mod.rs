@@ -1,5 +1,6 @@
 //! Images: recipes of real repositories to OCI images.
 
+mod content;
 mod layout;
 
 use crate::repo;
