@@ -26,7 +26,8 @@ pub(super) struct AcceptArgs {
     #[arg(value_name = "SWEEP", num_args = 0..=2)]
     args: Vec<String>,
 
-    /// Accept only these cells: an id, or a glob over cells, parties, checks, roles or versions; may be repeated
+    /// Accept only these cells: an id, or a glob over cells, parties, checks, roles or versions, and ` [axis=value]` behind it;
+    /// may be repeated
     #[arg(long, value_name = "PATTERN", value_parser = parse::pattern)]
     only: Vec<CellPattern>,
 

@@ -12,10 +12,11 @@ use skew_spec::RecipeKind;
 
 use super::error::{Class, CliError};
 use super::globals::split_spec;
+use super::prepare::{self, Evidence};
 use super::runtime::block_on;
-use super::{Globals, parse, prepare};
+use super::{Globals, parse};
 use crate::record::Store;
-use crate::sweep::{self, BuildRequest, Image, ImageOf, Look, Publisher, Stop, Survey, Wanted, closest_name};
+use crate::sweep::{self, BuildRequest, Image, ImageOf, Look, Options, Publisher, Stop, Survey, Wanted, closest_name};
 use crate::ui::Ui;
 
 /// Build images: all that a spec needs, or those that are named
@@ -191,8 +192,8 @@ pub(super) fn chosen(images: Vec<Wanted>, named: &[String]) -> Result<Vec<Wanted
 }
 
 pub(super) fn images(globals: &Globals, args: &ImagesArgs) -> Result<(), CliError> {
-    let options = prepare::Options { offline: true, ..prepare::Options::default() };
-    let prepared = prepare::prepare(globals, args.spec.as_deref(), &options)?;
+    let options = Options { offline: true, ..Options::default() };
+    let prepared = prepare::prepare(globals, args.spec.as_deref(), &options, Evidence::OfLastSweep)?;
     let publisher = Publisher::of(&prepared.spec, &globals.host(), Patience::SHORT)?;
     let mut shown = Vec::new();
     let mut text = String::new();

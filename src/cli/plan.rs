@@ -7,18 +7,19 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use skew_core::model::{Cell, NetworkId, NetworkPlan, Strategy};
-use skew_core::plan;
 
 use super::error::CliError;
-use super::prepare::Prepared;
-use super::{Globals, parse, prepare};
-use crate::sweep::{CellPattern, random_seed};
+use super::prepare::{self, Evidence};
+use super::validate::counted;
+use super::{Globals, parse};
+use crate::sweep::{CellPattern, Options, Shard, first_plan};
 use crate::ui;
 
 /// Say which networks a sweep would run, why each, and how few could do
 ///
-/// Builds nothing and runs nothing. What is recorded counts: after a sweep the plan is empty. Isolations and repeats come
-/// on top when something fails. `-v` lists the cells that each network asks.
+/// Builds nothing and runs nothing. What is recorded counts: after a sweep the plan is empty. `skew sweep` with the same
+/// options runs these networks first, in this order; a network whose images are not built yet may turn out to be that of
+/// another version. Isolations and repeats come on top when something fails. `-v` lists the cells that each network asks.
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
     /// The spec
@@ -28,11 +29,12 @@ pub(super) struct PlanArgs {
     #[arg(long, value_parser = parse::strategy)]
     strategy: Option<Strategy>,
 
-    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions; may be repeated
+    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions, and ` [axis=value]` behind it;
+    /// may be repeated
     #[arg(long, value_name = "PATTERN", value_parser = parse::pattern)]
     only: Vec<CellPattern>,
 
-    /// As if nothing were recorded
+    /// Believe nothing that is recorded, as `skew sweep --fresh` does
     #[arg(long)]
     fresh: bool,
 
@@ -40,9 +42,13 @@ pub(super) struct PlanArgs {
     #[arg(long)]
     offline: bool,
 
-    /// The seed, as a sweep prints it [default: random]
+    /// The seed: a sweep with the same one runs these networks, in this order, as long as everything works [default: random]
     #[arg(long)]
     seed: Option<u64>,
+
+    /// Only this part of the first plan, such as `2/3`
+    #[arg(long, value_name = "M/N")]
+    shard: Option<Shard>,
 }
 
 #[derive(Serialize)]
@@ -54,11 +60,18 @@ struct Shown<'a> {
 }
 
 pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
-    let options =
-        prepare::Options { strategy: args.strategy, only: args.only.clone(), fresh: args.fresh, offline: args.offline };
-    let Prepared { matrix, attempts, .. } = prepare::prepare(globals, args.spec.as_deref(), &options)?;
-    let seed = args.seed.unwrap_or_else(random_seed);
-    let preview = plan::preview(&matrix, &attempts, seed);
+    let options = Options {
+        strategy: args.strategy,
+        only: args.only.clone(),
+        fresh: args.fresh,
+        seed: args.seed,
+        shard: args.shard,
+        offline: args.offline,
+        ..Options::default()
+    };
+    let prepared = prepare::prepare(globals, args.spec.as_deref(), &options, Evidence::OfNextSweep)?;
+    let seed = prepared.sweep.seed;
+    let preview = first_plan(&prepared.matrix, &prepared.attempts, seed, args.shard);
     if globals.json() {
         return globals.print_json(&Shown {
             seed,
@@ -72,18 +85,17 @@ pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
         describe(&mut text, number, network, globals.verbose);
     }
     // Writing to a string cannot fail.
-    let _ = writeln!(
-        text,
-        "{} for {}; no plan needs fewer than {}. Seed {seed}.",
-        count(preview.networks.len(), "network"),
-        count(preview.cells, "open cell"),
-        preview.lower_bound
-    );
+    let _ = match preview.cells {
+        0 => writeln!(text, "0 networks: no cell is open. Seed {seed}."),
+        cells => writeln!(
+            text,
+            "{} for {}; no plan needs fewer than {}. Seed {seed}.",
+            counted(preview.networks.len(), "network"),
+            counted(cells, "open cell"),
+            preview.lower_bound
+        ),
+    };
     globals.print(&text)
-}
-
-fn count(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 fn describe(text: &mut String, number: usize, network: &NetworkPlan, verbose: bool) {
@@ -114,5 +126,5 @@ fn asks(cells: &[Cell]) -> String {
         *checks.entry(cell.check.as_str()).or_default() += 1;
     }
     let checks: Vec<String> = checks.iter().map(|(check, n)| format!("{check} {n}")).collect();
-    format!("[{}: {}]", count(cells.len(), "cell"), checks.join(", "))
+    format!("[{}: {}]", counted(cells.len(), "cell"), checks.join(", "))
 }

@@ -4,29 +4,26 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use skew_core::model::{Attempt, BuildRecord, Cell, Digest, Matrix, Overlay, RoleName, Strategy, VersionId};
+use skew_core::model::{Attempt, BuildRecord, Cell, Digest, Matrix, Overlay, RoleName, SweepRecord, VersionId};
 use skew_core::verdict::{self, Decision};
 use skew_report::Judged;
 use skew_spec::Spec;
 
-use super::Globals;
 use super::error::CliError;
+use super::{Globals, reports};
 use crate::record::Reader;
 use crate::sweep::{
-    self, CellPattern, Look, Setting, Survey, SweepError, believed, by_key, known, matrix, narrowed, now_ms, platform,
+    self, Look, Options, Records, Survey, SweepError, begin, believed, believed_builds, believed_since, by_key, known,
+    matrix, narrowed, setting,
 };
 
-/// What is asked of the matrix.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Options {
-    /// Instead of what the spec says.
-    pub strategy: Option<Strategy>,
-    /// Only these cells; none means all.
-    pub only: Vec<CellPattern>,
-    /// As if nothing were recorded.
-    pub fresh: bool,
-    /// Rather what was last fetched than to fetch.
-    pub offline: bool,
+/// Which of the recorded evidence counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// What the last sweep believed and found, and what was recorded since.
+    OfLastSweep,
+    /// What the next sweep would believe, with the same options and the same command line but for the verb.
+    OfNextSweep,
 }
 
 /// A spec's matrix, as far as it is known.
@@ -41,15 +38,22 @@ pub(super) struct Prepared {
     pub reader: Reader,
     /// The believed evidence.
     pub attempts: Vec<Attempt>,
+    /// The sweep whose evidence it is; a made-up one where there is none.
+    pub sweep: SweepRecord,
 }
 
 /// Finds out what a spec asks and what is recorded about it; builds and runs nothing.
-pub(super) fn prepare(globals: &Globals, spec: Option<&Path>, options: &Options) -> Result<Prepared, CliError> {
+pub(super) fn prepare(
+    globals: &Globals,
+    spec: Option<&Path>,
+    options: &Options,
+    evidence: Evidence,
+) -> Result<Prepared, CliError> {
     let spec = Arc::new(globals.load(spec)?);
     let state = globals.state_at(&globals.state_dir(&spec.path))?;
     let (reader, notices) = Reader::open(state.dir())?;
     globals.notes(notices);
-    let builds = by_key(reader.builds().iter().cloned());
+    let builds = by_key(believed_builds(reader.builds().iter().cloned(), options.fresh));
     let host = globals.host();
     let stdin = globals.stdin(&spec)?;
     let look = |offline| Look { spec: &spec, state: &state, host: &host, offline, stdin: stdin.clone() };
@@ -61,23 +65,38 @@ pub(super) fn prepare(globals: &Globals, spec: Option<&Path>, options: &Options)
     if !options.offline {
         survey.resolved.notes.iter().for_each(|note| globals.say(&format!("note: {note}")));
     }
-    let setting = Setting {
-        backend: spec.backend.kind.word().to_owned(),
-        platform: platform(),
-        strategy: options.strategy.unwrap_or(spec.matrix.strategy),
-    };
-    let matrix = matrix(&spec, &survey.resolved, &survey.foreseen(&builds), &setting);
+    let matrix = matrix(&spec, &survey.resolved, &survey.foreseen(&builds), &setting(&spec, options));
     let matrix = narrowed(matrix, &options.only)?;
-    let attempts = if options.fresh { Vec::new() } else { evidence(&spec, &reader) };
-    Ok(Prepared { spec, survey, matrix, reader, attempts })
+    let next = || begin(&spec, &survey.resolved, options, as_sweep(reports::command()));
+    let (sweep, attempts) = match evidence {
+        Evidence::OfLastSweep => {
+            let records = Records::of_reader(&reader);
+            (records.last(&spec.system).cloned().unwrap_or_else(next), records.evidence(&spec.system))
+        }
+        Evidence::OfNextSweep => {
+            let mut sweep = next();
+            sweep.believed_since_ms = believed_since(reader.sweeps(), &sweep, options.fresh, spec.limits.recheck);
+            let attempts = believed(reader.attempts().to_vec(), sweep.believed_since_ms);
+            (sweep, attempts)
+        }
+    };
+    Ok(Prepared { spec, survey, matrix, reader, attempts, sweep })
 }
 
-fn evidence(spec: &Spec, reader: &Reader) -> Vec<Attempt> {
-    let age = spec
-        .limits
-        .recheck
-        .map_or(0, |age| now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
-    believed(reader.attempts().to_vec(), age)
+/// The command line of the sweep that a plan is of: what only says how the plan is shown is none of it.
+fn as_sweep(command: Vec<String>) -> Vec<String> {
+    let mut words = command.into_iter();
+    let mut sweep = Vec::new();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "plan" => sweep.push("sweep".to_owned()),
+            "-v" | "--verbose" => {}
+            "--format" => drop(words.next()),
+            text if text.starts_with("--format=") => {}
+            _ => sweep.push(word),
+        }
+    }
+    sweep
 }
 
 impl Prepared {
@@ -105,5 +124,22 @@ impl Prepared {
                 Some(((of.role.clone(), of.version.clone()), record.clone()))
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::as_sweep;
+
+    #[test]
+    fn a_plan_is_of_the_sweep_with_its_options() {
+        let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        for (plan, sweep) in [
+            ("plan --fresh", "sweep --fresh"),
+            ("--state x plan --format json s.toml --seed 1 -v", "--state x sweep s.toml --seed 1"),
+            ("plan --format=json --only pay", "sweep --only pay"),
+        ] {
+            assert_eq!(as_sweep(words(plan)), words(sweep), "{plan}");
+        }
     }
 }

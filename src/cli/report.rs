@@ -7,10 +7,10 @@ use skew_core::model::Strategy;
 
 use super::error::CliError;
 use super::outputs::ReportOutputArgs;
-use super::prepare;
+use super::prepare::{self, Evidence};
 use super::reports::{self, About};
-use super::{Globals, parse, show, sweep};
-use crate::sweep::Records;
+use super::{Globals, parse, sweep};
+use crate::sweep::{Options, Records};
 
 /// Write the report again from what is recorded, and print it
 #[derive(Debug, Args)]
@@ -31,22 +31,21 @@ pub(super) struct ReportArgs {
 }
 
 pub(super) fn run(globals: &Globals, args: &ReportArgs) -> Result<(), CliError> {
-    let options = prepare::Options { strategy: args.strategy, offline: true, ..prepare::Options::default() };
+    let options = Options { strategy: args.strategy, offline: true, ..Options::default() };
     args.outputs.check(globals.json())?;
-    let prepared = prepare::prepare(globals, args.spec.as_deref(), &options)?;
+    let prepared = prepare::prepare(globals, args.spec.as_deref(), &options, Evidence::OfLastSweep)?;
     let (decision, overlays) = prepared.decide();
-    let sweep = show::last_sweep(&prepared);
     let model = reports::model(
         globals,
         &About {
             system: &prepared.spec.system,
             spec: &prepared.spec.path,
-            sweep: &sweep,
+            sweep: &prepared.sweep,
             judged: prepared.judged(&decision, &overlays),
             attempts: &prepared.attempts,
             builds: &prepared.builds(),
             logs: &|digest| prepared.reader.log(digest).ok(),
-            past: &Records::of_reader(&prepared.reader).before(&sweep),
+            past: &Records::of_reader(&prepared.reader).before(&prepared.sweep),
         },
     );
     let dir = args.report.clone().unwrap_or_else(|| reports::default_dir(&prepared.spec));

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use clap::Args;
-use skew_core::model::{Cell, CellId, Strategy, SweepId, SweepRecord, Verdicts};
+use skew_core::model::{Cell, CellId, Strategy, Verdicts};
 use skew_core::text::duration_ms;
 use skew_report::{CellModel, Judged, Model, NetworkModel, indented};
 
 use super::error::CliError;
 use super::globals::split_spec;
-use super::prepare::{self, Prepared};
+use super::prepare::{self, Evidence};
 use super::reports::{self, About};
 use super::{Globals, parse};
-use crate::sweep::{Records, closest_name, now_ms};
+use crate::sweep::{Options, Records, closest_name};
 
 /// Show what is known about a cell, and how that is known
 ///
@@ -38,11 +38,10 @@ pub(super) fn run(globals: &Globals, args: &ShowArgs) -> Result<(), CliError> {
             hint: "write it as text in quotes, or by the id that reports print".to_owned(),
         });
     };
-    let options = prepare::Options { strategy: args.strategy, offline: true, ..prepare::Options::default() };
-    let prepared = prepare::prepare(globals, spec.as_deref(), &options)?;
+    let options = Options { strategy: args.strategy, offline: true, ..Options::default() };
+    let prepared = prepare::prepare(globals, spec.as_deref(), &options, Evidence::OfLastSweep)?;
     let (decision, overlays) = prepared.decide();
     let cell = find(&decision.verdicts, text)?;
-    let sweep = last_sweep(&prepared);
     // A report of this cell alone, so that none of its evidence is left out for that of others.
     let verdicts = Verdicts::from([(cell.clone(), decision.verdicts[&cell].clone())]);
     let model = reports::model(
@@ -50,12 +49,12 @@ pub(super) fn run(globals: &Globals, args: &ShowArgs) -> Result<(), CliError> {
         &About {
             system: &prepared.spec.system,
             spec: &prepared.spec.path,
-            sweep: &sweep,
+            sweep: &prepared.sweep,
             judged: Judged { verdicts: &verdicts, ..prepared.judged(&decision, &overlays) },
             attempts: &prepared.attempts,
             builds: &prepared.builds(),
             logs: &|digest| prepared.reader.log(digest).ok(),
-            past: &Records::of_reader(&prepared.reader).before(&sweep),
+            past: &Records::of_reader(&prepared.reader).before(&prepared.sweep),
         },
     );
     let Some(shown) = model.cells().find(|shown| shown.id == cell.id()) else {
@@ -68,22 +67,6 @@ pub(super) fn run(globals: &Globals, args: &ShowArgs) -> Result<(), CliError> {
         return globals.print_json(&serde_json::json!({ "cell": shown, "networks": model.networks }));
     }
     globals.print(&describe(shown, &model))
-}
-
-/// The sweep that was recorded last; a made-up one where records came from elsewhere.
-pub(super) fn last_sweep(prepared: &Prepared) -> SweepRecord {
-    prepared.reader.sweeps().iter().max_by_key(|sweep| sweep.started_ms).cloned().unwrap_or_else(|| SweepRecord {
-        id: SweepId("none".to_owned()),
-        system: prepared.spec.system.clone(),
-        started_ms: now_ms(),
-        ended_ms: None,
-        seed: 0,
-        command: Vec::new(),
-        versions: Vec::new(),
-        spec: prepared.spec.digest,
-        question: None,
-        believed_since_ms: 0,
-    })
 }
 
 fn find(verdicts: &Verdicts, text: &str) -> Result<Cell, CliError> {

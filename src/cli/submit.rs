@@ -70,7 +70,8 @@ pub(super) struct SubmitArgs {
     #[arg(long, value_parser = parse::strategy)]
     strategy: Option<Strategy>,
 
-    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions; may be repeated
+    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions, and ` [axis=value]` behind it;
+    /// may be repeated
     #[arg(long, value_name = "PATTERN", value_parser = parse::pattern)]
     only: Vec<CellPattern>,
 

@@ -64,7 +64,8 @@ pub(super) struct HowArgs {
     #[arg(long, value_parser = parse::strategy)]
     pub(super) strategy: Option<Strategy>,
 
-    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions; may be repeated
+    /// Ask only these cells: an id, or a glob over cells, parties, checks, roles or versions, and ` [axis=value]` behind it;
+    /// may be repeated
     #[arg(long, value_name = "PATTERN", value_parser = parse::pattern)]
     pub(super) only: Vec<CellPattern>,
 

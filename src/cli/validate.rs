@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::error::CliError;
-use super::globals::find_spec;
-use super::init::BLANK;
 use super::{Globals, reports};
 
 /// Check a spec: every error at once, each with its place and what to do
@@ -40,16 +38,7 @@ enum Of {
 }
 
 pub(super) fn validate(globals: &Globals, args: &ValidateArgs) -> Result<(), CliError> {
-    let path = find_spec(args.spec.as_deref())?;
-    let spec = globals.load(Some(&path))?;
-    let text = std::fs::read_to_string(&path).map_err(|source| CliError::File { action: "read", path, source })?;
-    let blanks: Vec<String> = blanks(&text).map(|line| line.to_string()).collect();
-    if !blanks.is_empty() {
-        return Err(CliError::Usage {
-            message: format!("{} still has blanks, in line {}", reports::shown(&spec.path), blanks.join(", ")),
-            hint: format!("fill in what is marked `{BLANK}`, and remove the mark"),
-        });
-    }
+    let spec = globals.load(args.spec.as_deref())?;
     if globals.json() {
         return globals.print_json(&serde_json::json!({
             "spec": spec.path,
@@ -61,18 +50,17 @@ pub(super) fn validate(globals: &Globals, args: &ValidateArgs) -> Result<(), Cli
         }));
     }
     globals.print(&format!(
-        "{} is well: {} with {} roles and {} checks\n",
+        "{} is valid: {}, {}, {}\n",
         reports::shown(&spec.path),
         spec.system,
-        spec.topology.len(),
-        spec.checks.len()
+        counted(spec.topology.len(), "role"),
+        counted(spec.checks.len(), "check")
     ))
 }
 
-/// The lines, from 1, that `skew init` left to be filled in.
-fn blanks(text: &str) -> impl Iterator<Item = usize> {
-    let is_blank = |line: &str| line.contains(BLANK) && !line.trim_start().starts_with('#');
-    (1..).zip(text.lines()).filter(move |(_, line)| is_blank(line)).map(|(number, _)| number)
+/// A number of things: `1 role`, `2 roles`.
+pub(super) fn counted(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 pub(super) fn schema(globals: &Globals, args: &SchemaArgs) -> Result<(), CliError> {
@@ -81,16 +69,5 @@ pub(super) fn schema(globals: &Globals, args: &SchemaArgs) -> Result<(), CliErro
         Of::Recipe => globals.print_json(&skew_spec::recipe_schema()),
         Of::Results => globals.print_json(&skew_report::schema()),
         Of::Diff => globals.print_json(&skew_report::diff_schema()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::blanks;
-
-    #[test]
-    fn blanks_are_found_outside_comments() {
-        let text = "# FILL IN\na = 1\nb = \"FILL IN\"\n  # FILL IN\nc = 2  # FILL IN: more\n";
-        assert_eq!(blanks(text).collect::<Vec<_>>(), [3, 5]);
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skew_core::model::{Cell, CheckName, Matrix, Party, RoleName, Subject, Version, VersionId};
+use skew_core::model::{AxisName, AxisPoint, Cell, CheckName, Matrix, Party, RoleName, Subject, Version, VersionId};
 use skew_spec::Selector;
+
+/// With more axes than these, patterns name a value of each.
+const MOST_AXES: usize = 8;
 
 /// A pattern, and the cells that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,15 +17,45 @@ pub struct Pattern {
     pub cells: BTreeSet<Cell>,
 }
 
-/// Which cells are alike but for their versions: the check, the arrow, and the roles on both sides.
+/// Which cells are alike but for their versions and the values of axes: the check, the arrow, and the roles on both sides.
 type Plane = (CheckName, &'static str, RoleName, Option<RoleName>);
 
 /// Patterns for failures. Where all values of two ranges fail together that is one pattern; ranges are closed on both
-/// sides, so that no later version is accepted unseen.
+/// sides, so that no later version is accepted unseen. Values of axes are written where not every value fails.
 pub fn patterns(matrix: &Matrix, failures: &BTreeSet<Cell>) -> Vec<Pattern> {
+    let mut at: BTreeMap<&AxisPoint, Vec<&Cell>> = BTreeMap::new();
+    for cell in failures {
+        at.entry(&cell.axes).or_default().push(cell);
+    }
+    // The values of axes at which the same pattern fails, in the order in which patterns were found.
+    let mut texts: Vec<String> = Vec::new();
+    let mut points: BTreeMap<String, BTreeMap<AxisPoint, BTreeSet<Cell>>> = BTreeMap::new();
+    for (point, cells) in at {
+        for Pattern { text, cells } in patterns_at(matrix, &cells) {
+            if !points.contains_key(&text) {
+                texts.push(text.clone());
+            }
+            points.entry(text).or_default().insert(point.clone(), cells);
+        }
+    }
+    let pattern = |text: &String| -> Vec<Pattern> {
+        let failing = &points[text];
+        let written = |(values, points): (AxisPoint, Vec<AxisPoint>)| {
+            let cells = points.iter().flat_map(|point| failing[point].clone()).collect();
+            let values: Vec<String> = values.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
+            let values = if values.is_empty() { String::new() } else { format!(" [{}]", values.join(", ")) };
+            Pattern { text: format!("{text}{values}"), cells }
+        };
+        values_of(matrix, &failing.keys().cloned().collect()).into_iter().map(written).collect()
+    };
+    texts.iter().flat_map(pattern).collect()
+}
+
+/// Patterns for the failures at one value of each axis, which they do not name.
+fn patterns_at(matrix: &Matrix, failures: &[&Cell]) -> Vec<Pattern> {
     let mut planes: BTreeMap<Plane, Vec<&Cell>> = BTreeMap::new();
     let mut patterns = Vec::new();
-    for cell in failures {
+    for &cell in failures {
         match &cell.subject {
             Subject::Alone(a) => planes.entry((cell.check.clone(), "", a.role.clone(), None)).or_default().push(cell),
             Subject::Ordered(a, b) => {
@@ -45,6 +78,40 @@ pub fn patterns(matrix: &Matrix, failures: &BTreeSet<Cell>) -> Vec<Pattern> {
         patterns.extend(Merger { matrix, plane: &plane, cells: &cells }.merge());
     }
     patterns
+}
+
+/// As few values of axes as name exactly these points, and which of them each names: no values where all points are there.
+fn values_of(matrix: &Matrix, points: &BTreeSet<AxisPoint>) -> Vec<(AxisPoint, Vec<AxisPoint>)> {
+    let mut left = points.clone();
+    let mut named = Vec::new();
+    let all: usize = matrix.axes.iter().map(|axis| axis.values.len()).product();
+    // Which axes are named: the fewest first. A system has few axes; with more than these, all are named.
+    let subsets = 1_usize.checked_shl(matrix.axes.len() as u32).filter(|subsets| *subsets <= 1 << MOST_AXES);
+    let mut subsets: Vec<usize> = subsets.map_or_else(|| vec![usize::MAX], |subsets| (0..subsets).collect());
+    subsets.sort_by_key(|subset| (subset.count_ones(), *subset));
+    for subset in subsets {
+        let is_in = |axis: &AxisName| {
+            let place = matrix.axes.iter().position(|other| other.name == *axis);
+            place.is_none_or(|place| subset == usize::MAX || subset >> place & 1 == 1)
+        };
+        let of = |point: &AxisPoint| -> AxisPoint {
+            point.iter().filter(|(axis, _)| is_in(axis)).map(|(axis, value)| (axis.clone(), value.clone())).collect()
+        };
+        let values: BTreeSet<AxisPoint> = left.iter().map(of).collect();
+        for value in values {
+            let matched: Vec<AxisPoint> = points.iter().filter(|point| of(point) == value).cloned().collect();
+            let named_axes = matrix.axes.iter().filter(|axis| is_in(&axis.name));
+            let there: usize = all / named_axes.map(|axis| axis.values.len()).product::<usize>().max(1);
+            if matched.len() < there {
+                continue;
+            }
+            let fresh: Vec<AxisPoint> = matched.into_iter().filter(|point| left.remove(point)).collect();
+            if !fresh.is_empty() {
+                named.push((value, fresh));
+            }
+        }
+    }
+    named
 }
 
 /// The cells of one plane.
@@ -197,6 +264,7 @@ fn one(matrix: &Matrix, party: &Party) -> String {
 mod tests {
     use super::*;
     use crate::sweep::testing;
+    use skew_core::model::Axis;
 
     /// Which patterns accept these failures, and that they match nothing else.
     #[track_caller]
@@ -225,6 +293,43 @@ mod tests {
             &["c: a@system:>=1.0.0, <=1.1.0 -> b@system:>=1.1.0, <=1.2.0"],
         );
         check(&["c: a@v1.0.0", "c: a@v1.1.0", "c: b@v1.1.0"], &["c: a@system:>=1.0.0, <=1.1.0", "c: b@v1.1.0"]);
+    }
+
+    #[test]
+    fn values_of_axes_are_written_where_not_every_value_fails() {
+        let mut matrix = testing::matrix(&["v1.0.0", "v1.1.0"], &["a", "b"]);
+        let axis = |name: &str, values: &[&str]| Axis {
+            name: AxisName::new(name).unwrap(),
+            values: values.iter().map(|value| (*value).to_owned()).collect(),
+        };
+        matrix.axes = vec![axis("database", &["h2", "postgres"]), axis("tls", &["off", "on"])];
+        let check = |failures: &[String], expect: &[&str]| {
+            let cells: BTreeSet<Cell> = failures.iter().map(|text| text.parse().unwrap()).collect();
+            let patterns = patterns(&matrix, &cells);
+            let texts: Vec<&str> = patterns.iter().map(|pattern| pattern.text.as_str()).collect();
+            assert_eq!(texts, expect);
+            let named: Vec<Cell> = patterns.iter().flat_map(|pattern| pattern.cells.clone()).collect();
+            assert_eq!(named.len(), cells.len(), "each once");
+            assert_eq!(named.into_iter().collect::<BTreeSet<_>>(), cells);
+        };
+        let pair = "c: a@v1.0.0 -> b@v1.1.0";
+        let at = |text: &str, values: &[&str]| -> Vec<String> {
+            values.iter().map(|values| format!("{text} [{values}]")).collect()
+        };
+        let all =
+            ["database=h2, tls=off", "database=h2, tls=on", "database=postgres, tls=off", "database=postgres, tls=on"];
+        let (every, h2) = (at(pair, &all), at(pair, &all[..2]));
+        check(&every, &[pair]);
+        check(&h2, &["c: a@v1.0.0 -> b@v1.1.0 [database=h2]"]);
+        check(&at(pair, &all[1..2]), &["c: a@v1.0.0 -> b@v1.1.0 [database=h2, tls=on]"]);
+        // All of h2, and what is left of tls=on.
+        check(
+            &at(pair, &[all[0], all[1], all[3]]),
+            &["c: a@v1.0.0 -> b@v1.1.0 [database=h2]", "c: a@v1.0.0 -> b@v1.1.0 [tls=on]"],
+        );
+        // Ranges are found at each value.
+        let more = at("c: a@v1.1.0 -> b@v1.1.0", &all[..2]);
+        check(&[h2, more].concat(), &["c: a@system:>=1.0.0, <=1.1.0 -> b@v1.1.0 [database=h2]"]);
     }
 
     #[test]

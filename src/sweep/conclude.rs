@@ -4,7 +4,7 @@ use skew_core::model::{Attempt, Matrix};
 use skew_core::verdict::{self, Decision};
 use skew_spec::Spec;
 
-use super::identity::now_ms;
+use super::identity::{believed_since, now_ms};
 use super::matrix::{known, matrix};
 use super::outcome::Outcome;
 use super::request::{Options, Request, begin, narrowed, setting};
@@ -21,6 +21,10 @@ pub(super) fn conclude(request: &Request<'_>, frozen: &Frozen, attempts: Vec<Att
     let (mut store, notices) = Store::open(state.dir())?;
     notices.into_iter().for_each(|notice| note(&request.events, notice.to_string()));
     let mut record = begin(spec, &frozen.resolved(), options, request.command.clone());
+    // A fresh sweep began with nothing, so the oldest of what was found is its own.
+    let oldest = attempts.iter().map(|attempt| attempt.started_ms).min().filter(|_| options.fresh);
+    record.believed_since_ms =
+        oldest.unwrap_or_else(|| believed_since(&[], &record, options.fresh, spec.limits.recheck));
     let (matrix, decision) = decided(spec, frozen, options, &attempts)?;
     record.ended_ms = Some(now_ms());
     store.append(&Entry::Sweep(record.clone()))?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use skew_core::model::{Attempt, AttemptId, SweepId, SweepRecord};
+use skew_core::model::{Attempt, AttemptId, BuildRecord, BuildResult, SweepId, SweepRecord};
 use skew_core::verdict;
 
 /// Milliseconds since 1970.
@@ -29,29 +29,39 @@ pub fn attempt_id(sweep: &SweepId, ordinal: usize) -> AttemptId {
     AttemptId(format!("{sweep}-{ordinal:04}"))
 }
 
-/// Evidence from before this time, in milliseconds since 1970, is not looked at.
+/// Evidence that began before this time, in milliseconds since 1970, is not believed by a sweep that begins now. `sweeps`
+/// are those before it.
 ///
 /// `recheck` makes old evidence worthless. A `fresh` sweep believes only itself, and those before it that were the
 /// same command and were interrupted: the same command resumes.
-pub(super) fn believed_since(
-    sweeps: &[SweepRecord],
-    this: &SweepRecord,
-    fresh: bool,
-    recheck: Option<Duration>,
-) -> u64 {
-    let oldest =
-        recheck.map_or(0, |age| this.started_ms.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+pub fn believed_since(sweeps: &[SweepRecord], this: &SweepRecord, fresh: bool, recheck: Option<Duration>) -> u64 {
+    let oldest = recheck.map_or(0, |age| this.started_ms.saturating_sub(millis(age)));
     if !fresh {
         return oldest;
     }
-    let mut same: Vec<&SweepRecord> = sweeps
-        .iter()
-        .filter(|sweep| sweep.id != this.id && sweep.system == this.system && sweep.command == this.command)
-        .collect();
+    let mut same: Vec<&SweepRecord> =
+        sweeps.iter().filter(|sweep| sweep.system == this.system && sweep.command == this.command).collect();
     same.sort_by_key(|sweep| (sweep.started_ms, sweep.id.clone()));
     let interrupted = same.iter().rev().take_while(|sweep| sweep.ended_ms.is_none());
     let begun = interrupted.last().map_or(this.started_ms, |sweep| sweep.started_ms);
     begun.max(oldest)
+}
+
+/// The sweep of a system that began last.
+pub(super) fn last<'a>(sweeps: &'a [SweepRecord], system: &str) -> Option<&'a SweepRecord> {
+    sweeps.iter().filter(|sweep| sweep.system == system).max_by_key(|sweep| (sweep.started_ms, &sweep.id))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The recorded builds that count for a sweep: what could not be built is tried again by a `fresh` one.
+pub fn believed_builds(
+    builds: impl IntoIterator<Item = BuildRecord>,
+    fresh: bool,
+) -> impl Iterator<Item = BuildRecord> {
+    builds.into_iter().filter(move |build| !fresh || matches!(build.result, BuildResult::Built { .. }))
 }
 
 /// What is believed of the attempts of earlier sweeps: those that began since then, without what the harness failed.

@@ -12,7 +12,7 @@ use skew_spec::{Check, CheckHow, Expect, PartVersion, Role, RoleVersion, Selecto
 use super::wanted::{ImageOf, Images, part_versions, versions_of};
 
 /// Raised when evidence gathered before can no longer be compared with evidence gathered now.
-const EVIDENCE_EPOCH: u32 = 1;
+const EVIDENCE_EPOCH: u32 = 2;
 
 /// Raised when the meaning of a built-in check changes.
 const BUILT_IN_EPOCH: u32 = 1;
@@ -30,8 +30,8 @@ pub struct Setting {
 
 /// The matrix of a spec.
 pub fn matrix(spec: &Spec, resolved: &Resolved, images: &Images, setting: &Setting) -> Matrix {
-    let roles: Vec<RoleAxis> =
-        spec.topology.iter().filter_map(|(name, count)| role_axis(spec, resolved, images, name, *count)).collect();
+    let seats = Seats { spec, resolved, images, named: spec.named_versions(every_version(resolved)) };
+    let roles: Vec<RoleAxis> = spec.topology.iter().filter_map(|(name, count)| seats.role_axis(name, *count)).collect();
     Matrix {
         versions: resolved.versions.clone(),
         checks: checks(spec, &resolved.versions, &roles),
@@ -45,40 +45,54 @@ pub fn matrix(spec: &Spec, resolved: &Resolved, images: &Images, setting: &Setti
     }
 }
 
-fn role_axis(spec: &Spec, resolved: &Resolved, images: &Images, name: &RoleName, count: Count) -> Option<RoleAxis> {
-    let role = spec.roles.get(name)?;
-    let versions = versions_of(spec, resolved, name);
-    let kind = match &role.version {
-        RoleVersion::Matrix => RoleKind::Matrix,
-        RoleVersion::Pinned(_) => RoleKind::Pinned(versions.first()?.id.clone()),
-        RoleVersion::Follows(leader) => RoleKind::Follows(leader.clone()),
-    };
-    let members =
-        versions.iter().map(|version| (version.id.clone(), member(spec, resolved, images, name, version))).collect();
-    Some(RoleAxis { name: name.clone(), kind, count, depends: role.depends.clone(), members })
+/// Every version that a role may have.
+fn every_version(resolved: &Resolved) -> impl Iterator<Item = &Version> {
+    resolved.versions.iter().chain(resolved.pinned.values())
 }
 
-fn member(
-    spec: &Spec,
-    resolved: &Resolved,
-    images: &Images,
-    name: &RoleName,
-    version: &Version,
-) -> Result<Member, Unbuilt> {
-    let role = spec.role_at(name, version);
-    let mut content = DigestBuilder::new("seat");
-    if role.recipe.is_some() {
-        let of = ImageOf { role: name.clone(), part: None, version: version.id.clone() };
-        content.digest(&content_of(images, &of)?);
+/// What may be seated.
+struct Seats<'a> {
+    spec: &'a Spec,
+    resolved: &'a Resolved,
+    images: &'a Images,
+    /// The roles whose versions are named by what runs.
+    named: BTreeSet<RoleName>,
+}
+
+impl Seats<'_> {
+    fn role_axis(&self, name: &RoleName, count: Count) -> Option<RoleAxis> {
+        let role = self.spec.roles.get(name)?;
+        let versions = versions_of(self.spec, self.resolved, name);
+        let kind = match &role.version {
+            RoleVersion::Matrix => RoleKind::Matrix,
+            RoleVersion::Pinned(_) => RoleKind::Pinned(versions.first()?.id.clone()),
+            RoleVersion::Follows(leader) => RoleKind::Follows(leader.clone()),
+        };
+        let members = versions.iter().map(|version| (version.id.clone(), self.member(name, version))).collect();
+        Some(RoleAxis { name: name.clone(), kind, count, depends: role.depends.clone(), members })
     }
-    for part in role.parts.values() {
-        // A part with an axis of its own is not known here at one value only: all of them are part of the identity.
-        for (value, part_version) in part_versions(resolved, &role, version, part) {
-            let of = ImageOf { role: name.clone(), part: Some(part.name.clone()), version: part_version.id.clone() };
-            content.text(part.name.as_str()).text(&axis_value(&part.version, value)).digest(&content_of(images, &of)?);
+
+    fn member(&self, name: &RoleName, version: &Version) -> Result<Member, Unbuilt> {
+        let role = self.spec.role_at(name, version);
+        let mut content = DigestBuilder::new("seat");
+        if role.recipe.is_some() {
+            let of = ImageOf { role: name.clone(), part: None, version: version.id.clone() };
+            content.digest(&content_of(self.images, &of)?);
         }
+        for part in role.parts.values() {
+            // A part with an axis of its own is not known here at one value only: all of them are part of the identity.
+            for (value, part_version) in part_versions(self.resolved, &role, version, part) {
+                let of =
+                    ImageOf { role: name.clone(), part: Some(part.name.clone()), version: part_version.id.clone() };
+                let digest = content_of(self.images, &of)?;
+                content.text(part.name.as_str()).text(&axis_value(&part.version, value)).digest(&digest);
+            }
+        }
+        if let Some(digest) = self.spec.version_digest(name, version, &self.named) {
+            content.text("version").digest(&digest);
+        }
+        Ok(Member { content: content.finish(), definition: self.spec.role_digest(name, version) })
     }
-    Ok(Member { content: content.finish(), definition: spec.role_digest(name, version) })
 }
 
 /// What names a part's version in a content id: nothing, unless it is the value of an axis. A label may move, its
@@ -208,8 +222,7 @@ fn expect_axis(spec: &Spec, expect: &Expect, all: &[RoleName]) -> Option<CheckAx
 
 /// The known failures, their patterns held against the versions of the matrix.
 pub fn known(spec: &Spec, resolved: &Resolved, matrix: &Matrix) -> Vec<Known> {
-    let version =
-        |id: &VersionId| resolved.versions.iter().chain(resolved.pinned.values()).find(|version| version.id == *id);
+    let version = |id: &VersionId| every_version(resolved).find(|version| version.id == *id);
     let of = |role: &RoleName, selector: &Selector| -> BTreeSet<Party> {
         let members: Option<&BTreeMap<VersionId, _>> = matrix.role(role).map(|axis| &axis.members);
         let ids = members.into_iter().flat_map(|members| members.keys());
@@ -225,6 +238,7 @@ pub fn known(spec: &Spec, resolved: &Resolved, matrix: &Matrix) -> Vec<Known> {
             check: pattern.check.clone(),
             parties: pattern.parties.iter().map(|(role, selector)| of(role, selector)).collect(),
             symmetric: pattern.symmetric,
+            axes: pattern.axes.clone(),
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! The loop: plan the next networks, run them concurrently, record what they showed, until no cell is open.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
 use skew_core::event::Event;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::SweepError;
 use super::attempts::{Finished, Runner};
 use super::evidence::Keeper;
+use super::first_plan::FirstPlan;
 use super::identity::attempt_id;
 use super::room::{Crowded, Room, Ticket};
 use super::stop::{Stage, Stop};
@@ -36,8 +37,8 @@ pub(super) struct Loop<'a> {
     pub runner: Arc<Runner>,
     /// Leaves evidence elsewhere meanwhile.
     pub keeper: Option<Keeper<'a>>,
-    /// Only these, instead of what is planned from the evidence: a shard's.
-    pub only: Option<VecDeque<NetworkPlan>>,
+    /// What runs as long as everything works.
+    pub first: FirstPlan,
 }
 
 /// What the loop came to.
@@ -142,8 +143,8 @@ impl Loop<'_> {
     }
 
     fn next(&mut self, in_flight: &BTreeMap<usize, Flight>, free: usize) -> Vec<NetworkPlan> {
-        if let Some(only) = &mut self.only {
-            return only.drain(..free.min(only.len())).collect();
+        if let Some(networks) = self.first.next(free) {
+            return networks;
         }
         let running: Vec<NetworkPlan> = in_flight.values().map(|flight| flight.plan.clone()).collect();
         let capacity = plan::Capacity { networks: free };
@@ -166,6 +167,7 @@ impl Loop<'_> {
         });
         let ended = ended(ordinal, &attempt);
         if *recorded.as_ref().unwrap_or(&false) {
+            self.first.saw(&attempt);
             self.attempts.push(attempt);
             let before = std::mem::replace(
                 decision,
@@ -195,9 +197,7 @@ impl Loop<'_> {
             }
             self.tell(Event::NetworkPutBack { ordinal, why: detail.clone() });
         }
-        if let Some(only) = &mut self.only {
-            only.push_front(plan);
-        }
+        self.first.put_back(plan);
         if let Some(network) = ran.network {
             self.close(&*network).await;
         }
@@ -372,7 +372,7 @@ mod tests {
             stop: &stop,
             events: &events,
             runner: Arc::new(runner),
-            only: None,
+            first: FirstPlan::new(&matrix, &[], 7, None),
             keeper: None,
         };
         let looped = looped.run().await.unwrap();

@@ -5,7 +5,6 @@ use std::sync::{Arc, mpsc};
 
 use skew_core::event::Event;
 use skew_core::model::{Attempt, Matrix, NetworkPlan, Strategy, SweepRecord};
-use skew_core::plan;
 use skew_core::verdict;
 use skew_host::Pressure;
 use skew_spec::Spec;
@@ -13,7 +12,8 @@ use skew_spec::Spec;
 use super::attempts::{Finished, Runner, definitions};
 use super::builds::{BuildRequest, Builded, build};
 use super::by_hand::{SeatError, put_together, reseat, seated};
-use super::identity::{attempt_id, believed, now_ms, random_seed, sweep_id};
+use super::first_plan::first_plan;
+use super::identity::{attempt_id, believed, last, now_ms, random_seed, sweep_id};
 use super::machine::{Host, backend, platform};
 use super::matrix::{Setting, matrix};
 use super::networks::record_attempt;
@@ -145,7 +145,8 @@ pub async fn one(request: OneRequest<'_>) -> Result<Attempt, SweepError> {
             versions: versions.map(|version| (version.id.clone(), version.commit.clone())).collect(),
             spec: spec.digest,
             question: None,
-            believed_since_ms: 0,
+            // It is one network more for what the last sweep found.
+            believed_since_ms: last(&store.sweeps()?, &spec.system).map_or(0, |sweep| sweep.believed_since_ms),
         };
         store.append(&Entry::Sweep(record))?;
         record_attempt(&mut store, &mut attempt, logs, spec.limits.log_bytes)?;
@@ -173,7 +174,7 @@ fn choose(request: &OneRequest<'_>, matrix: &Matrix, store: &Store) -> Result<Ne
             }
             // A plan was made of what was recorded then, or with `--fresh` of nothing.
             let believed = believed(attempts.clone(), 0);
-            let plans = |evidence: &[Attempt], seed| plan::preview(matrix, evidence, seed).networks;
+            let plans = |evidence: &[Attempt], seed| first_plan(matrix, evidence, seed, None).networks;
             let planned = request.seed.map(|seed| [plans(&believed, seed), plans(&[], seed)].concat());
             let planned = planned.unwrap_or_default().into_iter().find(|network| network.id.0 == *id);
             planned.ok_or_else(|| SweepError::NoNetwork {

@@ -9,6 +9,7 @@ use skew_core::model::{Attempt, Cell, Digest, Overlay, Question, SweepId, SweepR
 use skew_core::verdict::{self, Decision};
 use skew_host::{cores, joined};
 
+use super::identity::last;
 use super::outcome::Outcome;
 use crate::record::{Reader, RecordError, Store};
 
@@ -136,6 +137,25 @@ impl<'a> Records<'a> {
             }
         };
         Ok(judged(record, self.question(record)?, &self.seen(record)))
+    }
+
+    /// The sweep of a system that began last.
+    pub fn last(&self, system: &str) -> Option<&SweepRecord> {
+        last(&self.sweeps, system)
+    }
+
+    /// What counts when no sweep begins: what the last one of a system believed and found, and what was recorded since.
+    pub fn evidence(&self, system: &str) -> Vec<Attempt> {
+        let last = self.last(system);
+        let since = last.map_or(0, |sweep| sweep.believed_since_ms);
+        let counts = |attempt: &Attempt| -> Option<Attempt> {
+            if last.is_some_and(|sweep| sweep.id == attempt.sweep) {
+                return Some(attempt.clone());
+            }
+            let is_recent = attempt.started_ms >= since;
+            if is_recent { verdict::carry_over(Cow::Borrowed(attempt)).map(Cow::into_owned) } else { None }
+        };
+        self.attempts.iter().filter_map(counts).collect()
     }
 
     /// The evidence that was there when a sweep ended.

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use skew_core::event::Event;
-use skew_core::model::{BuildRecord, BuildResult, Digest, Question};
+use skew_core::model::{BuildRecord, Digest, Question};
 use skew_core::verdict;
 use skew_deploy::Backend;
 use skew_host::Pressure;
@@ -17,8 +17,9 @@ use skew_spec::{BackendKind, Spec};
 use super::attempts::{Runner, definitions};
 use super::builds::{BuildRequest, Builded, build};
 use super::evidence::Keeper;
+use super::first_plan::FirstPlan;
 use super::frozen::Frozen;
-use super::identity::{believed, believed_since, now_ms};
+use super::identity::{believed, believed_builds, believed_since, now_ms};
 use super::machine::{Host, backend, backends};
 use super::matrix::{known, matrix};
 use super::networks::{Loop, Looped};
@@ -48,14 +49,12 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
     for notice in notices {
         note(&events, notice.to_string());
     }
-    let recorded = store.builds()?;
-    let recorded =
-        recorded.into_iter().filter(|build| !options.fresh || matches!(build.result, BuildResult::Built { .. }));
+    let recorded = by_key(believed_builds(store.builds()?, options.fresh));
     let ground = match frozen {
         Some(frozen) => Ground::frozen(frozen, state)?,
         None => {
             let look = Look { spec: &spec, state, host, offline: options.offline, stdin };
-            Ground::surveyed(surveyed(survey, &look, by_key(recorded), &stop, &events).await?)
+            Ground::surveyed(surveyed(survey, &look, recorded.clone(), &stop, &events).await?)
         }
     };
     for text in &ground.resolved.notes {
@@ -64,9 +63,15 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
     if ground.resolved.versions.is_empty() {
         return Err(SweepError::NoVersions);
     }
+    let setting = setting(&spec, options);
+    if let Some(survey) = &ground.survey {
+        // What is wrong with the question is said before hours are spent on builds.
+        narrowed(matrix(&spec, &ground.resolved, &survey.foreseen(&recorded), &setting), &options.only)?;
+    }
     let backend = backend(&spec, state, host, &ground.layout).await?;
     reap(state, host, &ground.layout, &events).await?;
     let mut record = begin(&spec, &ground.resolved, options, command);
+    record.believed_since_ms = believed_since(&store.sweeps()?, &record, options.fresh, spec.limits.recheck);
     store.append(&Entry::Sweep(record.clone()))?;
     let clock = Clock::start(options.budget, spec.limits.sweep, &stop, &events);
 
@@ -99,9 +104,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
         (None, None) => return Err(SweepError::NoVersions),
     };
 
-    let setting = setting(&spec, options);
     let matrix = narrowed(matrix(&spec, &ground.resolved, &images, &setting), &options.only)?;
-    record.believed_since_ms = believed_since(&store.sweeps()?, &record, options.fresh, spec.limits.recheck);
     let attempts = believed(store.attempts()?, record.believed_since_ms);
     let runner = Runner {
         spec: Arc::clone(&spec),
@@ -117,7 +120,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
         events: events.clone(),
         pressure: Pressure::watch(state.dir()),
     };
-    let only = options.shard.map(|shard| shard.networks(&matrix, &attempts, record.seed).into());
+    let first = FirstPlan::new(&matrix, &attempts, record.seed, options.shard);
     let Looped { mut decision, attempts, networks } = Loop {
         matrix: &matrix,
         store: &mut store,
@@ -130,7 +133,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
         events: &events,
         runner: Arc::new(runner),
         keeper,
-        only,
+        first,
     }
     .run()
     .await?;

@@ -66,7 +66,7 @@ pub struct Request<'a> {
 }
 
 /// The record of a sweep that begins now.
-pub(super) fn begin(spec: &Spec, resolved: &Resolved, options: &Options, command: Vec<String>) -> SweepRecord {
+pub fn begin(spec: &Spec, resolved: &Resolved, options: &Options, command: Vec<String>) -> SweepRecord {
     let started_ms = now_ms();
     let versions = resolved.versions.iter();
     SweepRecord {
@@ -87,7 +87,7 @@ pub(super) fn begin(spec: &Spec, resolved: &Resolved, options: &Options, command
 }
 
 /// What of the spec and this machine evidence depends on.
-pub(super) fn setting(spec: &Spec, options: &Options) -> Setting {
+pub fn setting(spec: &Spec, options: &Options) -> Setting {
     Setting {
         backend: spec.backend.kind.word().to_owned(),
         platform: platform(),

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use skew_core::model::{Attempt, Digest, DigestBuilder, Matrix, NetworkPlan};
-use skew_core::plan;
-use skew_core::verdict;
+use skew_core::model::{Digest, DigestBuilder, NetworkPlan};
 
 /// One of several parts, written `m/n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,17 +39,8 @@ impl Shard {
 
     /// Whether a network belongs to it: by a stable hash of what is seated, so that another part more or less moves
     /// as few as it must, and every machine answers alike.
-    fn has(self, network: &NetworkPlan) -> bool {
+    pub(super) fn has(self, network: &NetworkPlan) -> bool {
         number(&DigestBuilder::new("shard").text(network.id.0.as_ref()).finish()) % self.of == self.number - 1
-    }
-
-    /// Its networks of the plan that there is without any evidence, less those whose cells are settled already.
-    pub fn networks(self, matrix: &Matrix, attempts: &[Attempt], seed: u64) -> Vec<NetworkPlan> {
-        let decision = verdict::decide(matrix, attempts);
-        let mut networks = plan::preview(matrix, &[], seed).networks;
-        networks.retain(|network| self.has(network));
-        networks.retain(|network| network.asks.iter().any(|cell| decision.open.contains(cell)));
-        networks
     }
 }
 
@@ -64,7 +53,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::sweep::testing;
+    use crate::sweep::{first_plan, testing};
     use skew_core::model::{CheckAxis, CheckName, Scope, Strategy};
 
     #[test]
@@ -92,10 +81,10 @@ mod tests {
             definition: Digest::of(b"talks"),
         });
         let whole: BTreeSet<String> =
-            plan::preview(&matrix, &[], 7).networks.into_iter().map(|network| network.id.to_string()).collect();
+            first_plan(&matrix, &[], 7, None).networks.into_iter().map(|network| network.id.to_string()).collect();
         assert!(whole.len() > 3, "{whole:?}");
         for of in 1..=4 {
-            let shards = (1..=of).map(|number| Shard { number, of }.networks(&matrix, &[], 7));
+            let shards = (1..=of).map(|number| first_plan(&matrix, &[], 7, Some(Shard { number, of })).networks);
             let ids: Vec<String> = shards.flatten().map(|network| network.id.to_string()).collect();
             assert_eq!(ids.iter().cloned().collect::<BTreeSet<_>>(), whole, "{of} shards");
             assert_eq!(ids.len(), whole.len(), "no network is in two of {of} shards");

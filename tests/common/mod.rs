@@ -79,13 +79,18 @@ impl Place {
 
     /// git, in a directory of this place.
     pub fn git(&self, dir: &str, args: &[&str]) -> String {
+        self.git_at("2024-01-01T00:00:00Z", dir, args)
+    }
+
+    /// The same at another time.
+    pub fn git_at(&self, date: &str, dir: &str, args: &[&str]) -> String {
         let mut command = Command::new("git");
         self.scrub(&mut command);
         command.current_dir(self.join(dir));
         command.args(["-c", "user.name=Test", "-c", "user.email=test@example.org"]);
         command.args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false", "-c", "tag.gpgsign=false"]);
         command.args(args);
-        command.env("GIT_AUTHOR_DATE", "2024-01-01T00:00:00Z").env("GIT_COMMITTER_DATE", "2024-01-01T00:00:00Z");
+        command.env("GIT_AUTHOR_DATE", date).env("GIT_COMMITTER_DATE", date);
         let ran = Ran::of(command.output().expect("git starts"));
         assert_eq!(ran.code, 0, "git {args:?}: {}", ran.stderr);
         ran.stdout.trim().to_owned()

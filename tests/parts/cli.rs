@@ -101,12 +101,21 @@ fn init_validates_once_its_blanks_are_filled() {
     let filled = place.read("chain/skew.toml").replace("main = \"FILL IN\"", "main = 7000");
     place.write("chain/skew.toml", &filled);
     let blanks = place.skew(&["validate", "chain"]).expect(2);
-    assert!(blanks.stderr.contains("still has blanks, in line"), "{}", blanks.stderr);
+    assert!(blanks.stderr.contains("the spec still has a blank"), "{}", blanks.stderr);
+    assert!(blanks.stderr.contains("fill in what is marked `FILL IN`, and remove the mark"), "{}", blanks.stderr);
+    // What `validate` refuses is refused, in the same words, before anything is built or run.
+    let verbs =
+        ["sweep", "plan", "build", "images", "freeze", "push", "up", "render kubernetes -o out", "submit", "report"];
+    for verb in verbs {
+        let words: Vec<&str> = verb.split(' ').chain(["chain/skew.toml"]).collect();
+        assert_eq!(place.skew(&words).expect(2).stderr, blanks.stderr, "{verb}");
+    }
+    assert!(!place.join("chain/.skew").exists(), "nothing was begun");
 
     let filled = filled.replace("  # FILL IN: its real arguments", "").replace("\"FILL IN\"", "\"ping\"");
     place.write("chain/skew.toml", &filled);
     let valid = place.skew(&["validate", "chain"]).expect(0);
-    assert_eq!(valid.stdout, "chain/skew.toml is well: chain with 1 roles and 1 checks\n");
+    assert_eq!(valid.stdout, "chain/skew.toml is valid: chain, 1 role, 1 check\n");
     let plan = place.skew(&["plan", "chain/skew.toml", "--set", "sources.chain.versions.revisions=[\"HEAD\"]"]);
     // Go may be missing here: then that is said, and nothing else is wrong.
     assert!(plan.code == 0 || plan.stderr.contains("  go (for "), "{}", plan.stderr);

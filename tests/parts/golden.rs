@@ -5,8 +5,9 @@
 //! | file | what |
 //! |---|---|
 //! | `skew.toml`, `probe` | the spec of a small system, and a program of it |
-//! | `journal.jsonl` | the journal of a real sweep of that system |
-//! | `results.json` | what `skew report` made of it |
+//! | `journal.jsonl` | the journal of a real sweep of that system, with evidence of the first epoch |
+//! | `journal-2.jsonl` | the same with evidence of the second epoch: content ids without times |
+//! | `results-2.json` | what `skew report` makes of that |
 //! | `sample.json` | the report's model with every verdict in it, from `crates/skew-report/tests/sample` |
 //! | `entries.jsonl` | journal entries that hold every variant of what is recorded |
 //! | `question.json` | a matrix with every variant, as sweeps keep it |
@@ -108,36 +109,73 @@ fn settled(json: &str) -> String {
     serde_json::to_string_pretty(&results).unwrap() + "\n"
 }
 
+/// The journal is of this platform. Another one is another question; `digests.txt` is for all.
+fn is_elsewhere() -> bool {
+    (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64")
+}
+
+/// What a sweep of the system adds to a journal: attempts and builds behind those that were there.
+fn swept_again(place: &Place) -> (Vec<Value>, Vec<Value>) {
+    let count = |kind: &str| entries_of(place, kind).len();
+    let (attempts, builds) = (count("attempt"), count("build"));
+    place.skew(&["sweep", "--seed", "1", "--quiet"]).expect(1);
+    (entries_of(place, "attempt").split_off(attempts), entries_of(place, "build").split_off(builds))
+}
+
+/// What each version was built to.
+fn built(builds: &[Value]) -> BTreeMap<String, Value> {
+    let name = |build: &Value| format!("{} {}", build["role"], build["version"]);
+    let built = builds.iter().filter(|build| build["result"]["kind"] == "built");
+    built.map(|build| (name(build), build["result"].clone())).collect()
+}
+
 #[test]
 fn a_recorded_sweep_is_still_evidence() {
-    // The journal is of this platform. Another one is another question; `digests.txt` is for all.
-    if (std::env::consts::OS, std::env::consts::ARCH) != ("linux", "x86_64") {
+    if is_elsewhere() {
         return;
     }
+    let journal = if path("journal-2.jsonl").exists() {
+        golden("journal-2.jsonl", "")
+    } else {
+        let place = system();
+        place.skew(&["sweep", "--seed", "1", "--quiet"]).expect(1);
+        golden("journal-2.jsonl", &place.read(".skew/journal.jsonl"))
+    };
     let place = system();
-    place.write(".skew/journal.jsonl", &std::fs::read_to_string(path("journal.jsonl")).unwrap());
+    place.write(".skew/journal.jsonl", &journal);
     let before = entries_of(&place, "attempt");
     assert!(before.len() >= 3, "the golden journal holds {} attempts", before.len());
 
     place.skew(&["report"]).expect(0);
-    assert_golden("results.json", &settled(&place.read("reports/tiny/results.json")));
+    assert_golden("results-2.json", &settled(&place.read("reports/tiny/results.json")));
 
     // Every image is built again, to the same contents; no network is run again.
-    let builds = entries_of(&place, "build").len();
-    place.skew(&["sweep", "--seed", "1", "--quiet"]).expect(1);
-    let after = entries_of(&place, "attempt");
-    assert_eq!(after[..before.len()], before[..]);
-    let again: Vec<&Value> = after[before.len()..].iter().map(|attempt| &attempt["network"]).collect();
+    let builds = entries_of(&place, "build");
+    let (again, rebuilt) = swept_again(&place);
+    let again: Vec<&Value> = again.iter().map(|attempt| &attempt["network"]).collect();
     assert!(again.is_empty(), "evidence was gathered again: {again:#?}");
+    assert_eq!(built(&rebuilt), built(&builds));
+    assert!(!built(&rebuilt).is_empty());
+}
 
-    let built = |builds: &[Value]| -> BTreeMap<String, Value> {
-        let name = |build: &Value| format!("{} {}", build["role"], build["version"]);
-        let built = builds.iter().filter(|build| build["result"]["kind"] == "built");
-        built.map(|build| (name(build), build["result"].clone())).collect()
+/// Its images are still the same, digest for digest; its evidence is read, and gathered again once.
+#[test]
+fn a_sweep_of_the_first_epoch_is_read() {
+    if is_elsewhere() {
+        return;
+    }
+    let place = system();
+    place.write(".skew/journal.jsonl", &golden("journal.jsonl", ""));
+    let (before, builds) = (entries_of(&place, "attempt"), entries_of(&place, "build"));
+    place.skew(&["report", "--quiet"]).expect(0);
+    let (again, rebuilt) = swept_again(&place);
+    assert_eq!(entries_of(&place, "attempt")[..before.len()], before[..]);
+    assert!(!again.is_empty());
+    let manifests = |builds: &[Value]| -> BTreeMap<String, Value> {
+        built(builds).into_iter().map(|(of, result)| (of, result["manifest"].clone())).collect()
     };
-    let all = entries_of(&place, "build");
-    assert_eq!(built(&all[builds..]), built(&all[..builds]));
-    assert!(!built(&all[builds..]).is_empty());
+    assert_eq!(manifests(&rebuilt), manifests(&builds));
+    assert!(swept_again(&place).0.is_empty(), "only once");
 }
 
 #[test]
@@ -408,6 +446,7 @@ fn question() -> Question {
         check: check("pay"),
         parties: vec![BTreeSet::from([Party::new(&role("node"), &new.id)])],
         symmetric: false,
+        axes: AxisPoint::new(),
     };
     Question { matrix, known: vec![known] }
 }

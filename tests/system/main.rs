@@ -10,10 +10,12 @@ mod common;
 mod edits;
 #[path = "../../crates/skew-deploy/tests/fake_node/mod.rs"]
 mod fake_node;
+mod identity;
 mod image_recipes;
 mod interrupt;
 mod ledger;
 mod nights;
+mod plans;
 mod redis;
 mod registry;
 mod registry_faults;

@@ -62,7 +62,7 @@ fn the_same_sweep_again_does_nothing() {
     assert_eq!((tiny.journal("attempt").len(), tiny.journal("build").len()), (attempts, builds));
     assert!(again.stderr.contains("0 networks run, 0 images built"), "{}", again.stderr);
     let plan = tiny.skew(&["plan"]).expect(0).stdout;
-    assert!(plan.contains("0 networks for 0 open cells"), "{plan}");
+    assert!(plan.contains("0 networks: no cell is open."), "{plan}");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn records_move_between_state_directories() {
     assert!(import(&["import", "all.jsonl"]).expect(0).stdout.contains("0 were here already"));
     assert!(import(&["merge", ".skew"]).expect(0).stdout.starts_with("0 entries"));
     let plan = import(&["plan"]).expect(0).stdout;
-    assert!(plan.contains("0 networks for 0 open cells"), "{plan}");
+    assert!(plan.contains("0 networks: no cell is open."), "{plan}");
     let gc = tiny.skew(&["gc"]).expect(0).stdout;
     assert!(gc.contains("removed"), "{gc}");
     tiny.skew(&["sweep"]).expect(1);

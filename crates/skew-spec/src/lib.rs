@@ -5,12 +5,14 @@
 //!
 //! `tree` reads TOML and keeps every key's and value's place, `overrides` puts `--set` and `SKEW_…` into it, `decode`
 //! turns it into the types of `raw` and `raw_recipe`, `definitions` applies `extends` and `[[when]]`, `resolve`
-//! checks everything that one table cannot know of another, and `whole` puts the [`Spec`] together.
+//! checks everything that one table cannot know of another, `whole` puts the [`Spec`] together, and `identity` has the
+//! digests that evidence is bound to.
 
 mod append;
 mod backend;
 mod decode;
 mod definitions;
+mod identity;
 mod keys;
 mod leaf;
 mod load;
@@ -27,11 +29,12 @@ mod template;
 mod tests;
 mod tree;
 mod types;
+mod version_reads;
 mod whole;
 
 pub use append::{AppendError, KnownBlock, append_known, known_blocks};
 pub use backend::{BackendKind, BackendSpec, DockerSpec, KubernetesSpec};
-pub use load::{load, parse};
+pub use load::{BLANK, load, parse};
 pub use overrides::Overrides;
 pub use problem::{SpecError, SpecErrors};
 pub use schema::{recipe_schema, schema};

@@ -11,6 +11,9 @@ use super::raw::RawSpec;
 use super::tree;
 use super::whole::{Spec, resolved};
 
+/// What stands in a spec where a person has to fill something in; a spec with such a mark is not valid.
+pub const BLANK: &str = "FILL IN";
+
 /// Reads a spec's file and the files it names.
 ///
 /// # Errors
@@ -67,6 +70,20 @@ fn spec_text(text: &str, shown: &Path, full: &Path) -> Text {
     Text { name: shown.display().to_string(), dir, body: text.into() }
 }
 
+/// Reports every mark that `skew init` left: what stands there is no value of anybody's. Comments of their own line may
+/// speak of it.
+fn blanks(text: &str, sink: &Sink) {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        if let Some(start) = line.find(BLANK).filter(|_| !line.trim_start().starts_with('#')) {
+            let place = Place::new(0, at + start..at + start + BLANK.len());
+            let problem = Problem::new(place, "the spec still has a blank", "to be filled in");
+            sink.push(problem.hint(format!("fill in what is marked `{BLANK}`, and remove the mark")));
+        }
+        at += line.len();
+    }
+}
+
 fn parse_at(text: &str, shown: &Path, full: &Path, overrides: &Overrides, read: Read<'_>) -> Result<Spec, SpecErrors> {
     let sink = Sink::default();
     let mut texts: Texts = vec![spec_text(text, shown, full)];
@@ -78,6 +95,7 @@ fn parse_at(text: &str, shown: &Path, full: &Path, overrides: &Overrides, read: 
         ));
         return Err(sink.into_errors(&texts).expect("there is one"));
     }
+    blanks(text, &sink);
     let raw = tree::parse(text, 0, &sink).and_then(|mut root| {
         overrides.apply(&mut root, &mut texts, &sink);
         RawSpec::decode(&root, &sink)

@@ -346,7 +346,7 @@ raw! {
 
     /// An accepted failure; reported when it stops failing.
     fixed RawKnown("a known failure") {
-        /// Its cells: `check: role@selector -> role@selector`.
+        /// Its cells: `check: role@selector -> role@selector`, then ` [axis=value, …]` where not every value is meant.
         cell: Need<At<String>>,
         /// Why it is accepted.
         reason: Need<At<Filled>>,

@@ -19,7 +19,8 @@ use super::tree::{Node, Value as Toml};
 use super::types::Template;
 
 /// What `self`, `from`, `to`, `nodes.R[…]` and `peers.R[…]` have.
-const NODE_KEYS: [&str; 10] = ["name", "role", "version", "address", "bind", "ports", "root", "data", "dir", "index"];
+pub(super) const NODE_KEYS: [&str; 10] =
+    ["name", "role", "version", "address", "bind", "ports", "root", "data", "dir", "index"];
 /// What stands everywhere.
 const EVERYWHERE: [&str; 10] =
     ["self", "nodes", "peers", "root", "axes", "seed", "nonce", "version", "network", "system"];
@@ -150,8 +151,8 @@ pub(super) struct SampleRole {
 pub(super) struct Sample {
     /// The roles of the topology.
     pub roles: Vec<SampleRole>,
-    /// The axes, those of parts included, each with a value.
-    pub axes: BTreeMap<String, String>,
+    /// The axes, those of parts included, each with its values.
+    pub axes: BTreeMap<String, Vec<String>>,
 }
 
 /// Where a template stands.
@@ -235,7 +236,8 @@ impl Sample {
         set("nodes", nodes(None));
         set("peers", nodes(scope.me));
         set("seed", 1.into());
-        set("axes", map(self.axes.iter().map(|(name, value)| (name.as_str(), value.into()))));
+        let value = |values: &Vec<String>| values.first().map_or("", String::as_str).into();
+        set("axes", map(self.axes.iter().map(|(name, values)| (name.as_str(), value(values)))));
         for name in ["root", "nonce", "version", "network", "system"] {
             set(name, name.into());
         }

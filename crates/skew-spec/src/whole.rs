@@ -1,12 +1,10 @@
-//! A whole spec: put together from its tables, what of it holds at a version, and the digests that evidence is bound to.
+//! A whole spec: put together from its tables, and what of it holds at a version.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
-use serde::Serialize;
-use serde_json::{Value, json};
 use skew_core::model::{AxisName, CheckName, Count, Digest, DigestBuilder, RoleName, SourceName, Version};
 
 use super::backend::BackendSpec;
@@ -151,7 +149,8 @@ impl Spec {
         self.overridden(base, &|index| parties.iter().any(|version| self.whens[index].versions.matches(version)))
     }
 
-    fn overridden(&self, base: &Check, active: &dyn Fn(usize) -> bool) -> Check {
+    /// A check with the overrides of it that are active, by their index.
+    pub(super) fn overridden(&self, base: &Check, active: &dyn Fn(usize) -> bool) -> Check {
         let mut check = base.clone();
         let definitions = &self.overlays.definitions;
         let sink = Sink::default();
@@ -169,54 +168,6 @@ impl Spec {
         check
     }
 
-    /// The identity of a role's definition at a version: everything that changes how a node runs. Not its recipe (the
-    /// image's content id covers that) and not which versions there are.
-    ///
-    /// # Panics
-    /// When there is no such role.
-    pub fn role_digest(&self, role: &RoleName, version: &Version) -> Digest {
-        let role = self.role_at(role, version);
-        let parts: Vec<(&str, &str)> =
-            role.parts.values().map(|part| (part.name.as_str(), part.path.as_str())).collect();
-        Digest::of_json(&json!({
-            "role": role.name,
-            "external": role.external,
-            "run": role.run,
-            "env": role.env,
-            "ports": role.ports,
-            "ready": role.ready,
-            "init": role.init,
-            "depends": role.depends,
-            "config": role.config,
-            "parts": parts,
-            "resources": role.resources,
-            "stop": role.stop,
-        }))
-    }
-
-    /// The identity of a check's definition, that of a built-in check or of an expectation included: what is done and
-    /// expected, its overrides, its driver's entry and its error rate. Not `direct`, which says how evidence is read,
-    /// not `since`, which says what is asked, and no bounds.
-    pub fn check_digest(&self, check: &CheckName) -> Digest {
-        let mut parts: Vec<Value> = vec![json!(check)];
-        if let Some(base) = self.checks.iter().find(|other| other.name == *check) {
-            parts.push(definition(base));
-            parts.push(json!(base.after));
-            parts.push(json!(format!("{:?}", base.scope)));
-            for (index, when) in self.whens.iter().enumerate().filter(|(_, when)| when.checks.contains(check)) {
-                let over = self.overridden(base, &|other| other == index);
-                parts.push(json!({ "when": when.versions.text, "then": definition(&over) }));
-            }
-            if let CheckHow::Driver(role) = &base.how {
-                let drivers: Vec<_> = self.drivers.iter().filter(|driver| driver.role == *role).collect();
-                parts.push(json!(drivers));
-            }
-        }
-        let expects: Vec<_> = self.expects.iter().filter(|expect| expect.name == *check).collect();
-        parts.push(json!(expects));
-        Digest::of_json(&Value::Array(parts))
-    }
-
     /// The revisions that `since` and `until` selectors mention: which versions contain them must be found out.
     pub fn mentioned_revisions(&self) -> MentionedRevisions {
         let whens = self.whens.iter().map(|when| &when.versions);
@@ -231,14 +182,4 @@ impl Spec {
         }
         mentioned
     }
-}
-
-/// What of a check decides what happens in a network.
-fn definition(check: &Check) -> Value {
-    #[derive(Serialize)]
-    struct Definition<'a> {
-        how: &'a CheckHow,
-        within: std::time::Duration,
-    }
-    json!(Definition { how: &check.how, within: check.within })
 }

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use skew_spec::BLANK;
 
 use super::Globals;
 use super::error::CliError;
 use super::globals::SPEC_NAME;
 use proposal::{Build, propose_build, propose_tags};
-
-pub(super) use proposal::BLANK;
 
 /// Write a commented spec for the repository it stands in
 ///

@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
-
-/// What is left for a person to fill in; `skew validate` finds every one that is left.
-pub(crate) const BLANK: &str = "FILL IN";
+use skew_spec::BLANK;
 
 /// A build that a repository's files suggest.
 pub(super) struct Build {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AxisName, Cell, CheckName, Digest, Party, RoleName, Version, VersionId};
+use super::{AxisName, AxisPoint, Cell, CheckName, Digest, Party, RoleName, Version, VersionId};
 
 /// Everything `plan` and `verdict` know about the system: pure data, made once at the start of a sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,7 +64,8 @@ pub struct RoleAxis {
 /// A role at a version, ready to be seated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// The content id of its image and of the parts mounted into it: the same program, the same id.
+    /// The content id of its image, of the parts mounted into it, and of its version where something that runs names it:
+    /// the same program, the same id.
     pub content: Digest,
     /// The digest of the role's definition as it holds at that version.
     pub definition: Digest,
@@ -251,6 +252,9 @@ pub struct Known {
     pub parties: Vec<BTreeSet<Party>>,
     /// The arrow that was written between the parties.
     pub symmetric: bool,
+    /// The values of axes that were written; every value of the other axes is meant.
+    #[serde(default, skip_serializing_if = "AxisPoint::is_empty")]
+    pub axes: AxisPoint,
 }
 
 /// What a sweep asked, kept beside its record: with it, what the sweep came to is judged again by today's rules.

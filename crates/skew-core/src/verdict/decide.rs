@@ -97,7 +97,8 @@ fn matches(known: &Known, cell: &Cell) -> bool {
         }
         Subject::Alone(_) | Subject::Ordered(..) => false,
     };
-    known.check == cell.check && arrow && (in_order(&parties) || any_order())
+    let values = known.axes.iter().all(|(axis, value)| cell.axes.get(axis) == Some(value));
+    known.check == cell.check && values && arrow && (in_order(&parties) || any_order())
 }
 
 impl Judgement<'_> {

@@ -1,10 +1,10 @@
 //! Accepted failures: patterns of cells.
 
-use skew_core::model::{CheckName, RoleName, Scope};
+use skew_core::model::{AxisName, AxisPoint, CheckName, RoleName, Scope};
 
 use super::resolver::{BUILT_IN, Resolver, check_names};
 use crate::decode::At;
-use crate::problem::{Problem, brief};
+use crate::problem::{Problem, brief, suggest};
 use crate::raw::RawKnown;
 use crate::types::{Check, Expect, KnownPattern, Selector};
 
@@ -45,11 +45,11 @@ fn pattern(resolver: &Resolver<'_>, raw: &RawKnown, checks: &[Check], expects: &
         return None;
     }
     let name = CheckName::new(check.trim()).ok()?;
-    let subject = subject.trim();
-    if subject.ends_with(']') {
-        malformed("values of axes do not belong here");
-        return None;
-    }
+    let (subject, values) = match subject.trim().strip_suffix(']').and_then(|subject| subject.rsplit_once(" [")) {
+        Some((subject, values)) => (subject.trim(), values),
+        None => (subject.trim(), ""),
+    };
+    let axes = axes(resolver, cell, values)?;
     let (parts, symmetric) = if let Some(set) = subject.strip_prefix('{').and_then(|set| set.strip_suffix('}')) {
         (parties_of_set(set), false)
     } else if let Some((a, b)) = subject.split_once(" <-> ") {
@@ -72,9 +72,46 @@ fn pattern(resolver: &Resolver<'_>, raw: &RawKnown, checks: &[Check], expects: &
         check: name,
         parties,
         symmetric,
+        axes,
         reason: raw.reason.value.0.clone(),
         link: raw.link.as_ref().map(|link| link.value.0.clone()),
     })
+}
+
+/// The values of axes, as `axis=value, …`; none when something is wrong with one.
+fn axes(resolver: &Resolver<'_>, cell: &At<String>, values: &str) -> Option<AxisPoint> {
+    let known = resolver.sample.map(|sample| &sample.axes)?;
+    let mut point = AxisPoint::new();
+    for pair in values.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        let wrong = |message: String, label: &str| {
+            resolver.problem(
+                cell.at,
+                message,
+                label,
+                "write `[axis=value, …]`; every value of the other axes is meant",
+            );
+        };
+        let Some((name, value)) = pair.split_once('=').map(|(name, value)| (name.trim(), value.trim())) else {
+            wrong(format!("`{}` is not a value of an axis", brief(pair)), "there is no `=`");
+            return None;
+        };
+        let Some(values) = known.get(name) else {
+            resolver.sink.push(Problem::unknown(cell.at, "axis", name, known.keys().map(String::as_str)));
+            return None;
+        };
+        if !values.iter().any(|other| other == value) {
+            let message = format!("unknown value `{}` of axis `{name}`", brief(value));
+            let valid: Vec<&str> = values.iter().map(String::as_str).collect();
+            let problem = Problem::new(cell.at, message, format!("axis `{name}` has no such value"));
+            resolver.sink.push(problem.hint(suggest("value", value, &valid)));
+            return None;
+        }
+        if point.insert(AxisName::new(name).ok()?, value.to_owned()).is_some() {
+            wrong(format!("axis `{name}` has two values here"), "one axis, twice");
+            return None;
+        }
+    }
+    Some(point)
 }
 
 /// Ranges hold commas too: what has no `@` belongs to the party before it.

@@ -114,7 +114,7 @@ pub(crate) fn order(resolver: &Resolver<'_>, topology: IndexMap<RoleName, Count>
     }
 }
 
-/// What templates can see.
+/// What templates and patterns of cells can name.
 pub(crate) fn sample(
     resolver: &Resolver<'_>,
     topology: &IndexMap<RoleName, Count>,
@@ -122,13 +122,14 @@ pub(crate) fn sample(
 ) -> Sample {
     let mut sample = Sample::default();
     for (axis, values) in axes {
-        sample.axes.insert(axis.to_string(), values.first().cloned().unwrap_or_default());
+        sample.axes.insert(axis.to_string(), values.clone());
     }
     for (name, _) in resolver.defs.roles() {
         let Some(role) = resolver.defs.role(name.as_str(), &|_| true) else { continue };
         for (part, raw) in role.parts.iter().flat_map(|parts| &parts.entries) {
-            if let Some(first) = raw.versions.as_ref().and_then(|versions| versions.first()) {
-                sample.axes.insert(part.to_string(), first.value.0.clone());
+            if let Some(versions) = raw.versions.as_ref().filter(|versions| !versions.is_empty()) {
+                let values = versions.iter().map(|version| version.value.0.clone());
+                sample.axes.insert(part.to_string(), values.collect());
             }
         }
         if let Some(count) = topology.get(&name.value) {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
-use skew_core::model::{Bounds, CheckName, Known, RegistryUrl, RoleName, SourceName, Strategy};
+use skew_core::model::{AxisPoint, Bounds, CheckName, Known, RegistryUrl, RoleName, SourceName, Strategy};
 
 pub use check::{Action, Check, CheckHow, Driver, Expect, ExpectKind, Step, StepNode};
 pub use recipe::{CommandRecipe, DockerfileRecipe, ImageRecipe, NixRecipe, PrebuiltRecipe, Recipe, RecipeKind};
@@ -104,7 +104,7 @@ pub struct MatrixSpec {
 /// An accepted failure, as written.
 #[derive(Debug, Clone, Serialize)]
 pub struct KnownPattern {
-    /// The cell pattern: `check: role@selector -> role@selector`.
+    /// The cell pattern: `check: role@selector -> role@selector`, then ` [axis=value, …]` where not every value is meant.
     pub cell: String,
     /// Its check.
     pub check: CheckName,
@@ -112,6 +112,8 @@ pub struct KnownPattern {
     pub parties: Vec<(RoleName, Selector)>,
     /// The arrow.
     pub symmetric: bool,
+    /// The values of axes; every value of the others is meant.
+    pub axes: AxisPoint,
     /// Why it is accepted.
     pub reason: String,
     /// Where it is discussed.
