@@ -55,6 +55,18 @@ fn a_commit_that_changes_no_file_costs_no_network() {
     }
 }
 
+/// A build that keeps the time that it is told: a commit that changes nothing is as old as what it leaves as it was.
+#[test]
+fn an_empty_commit_is_built_with_the_time_of_what_it_leaves_as_it_was() {
+    let tiny = project();
+    tiny.edit("paths = [\"build\", \"node\", \"talk\"]\n", "");
+    tiny.place.write("repo/build", "cp node talk $OUT/; echo $SOURCE_DATE_EPOCH > $OUT/when\n");
+    commit(&tiny, "2024-03-01T00:00:00Z", "with a time");
+    assert!(cost(&tiny) > 0);
+    commit(&tiny, "2024-04-01T00:00:00Z", "with a time");
+    assert_eq!(cost(&tiny), 0);
+}
+
 /// The versions of the tiny system under one name for each program, as nothing tells a node its version.
 #[test]
 fn equal_files_at_different_times_are_one_program() {

@@ -103,12 +103,19 @@ mod tests {
 
     use super::*;
 
+    fn header(mode: u32, size: u64) -> tar::Header {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(mode);
+        header.set_size(size);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1000);
+        header
+    }
+
     /// An archive of one file with a header that was changed.
     fn archive(path: &str, bytes: &[u8], change: &dyn Fn(&mut tar::Header)) -> Vec<u8> {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o755);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(1000));
+        let mut header = header(0o755, bytes.len() as u64);
         change(&mut header);
         let mut archive = tar::Builder::new(Vec::new());
         archive.append_data(&mut header, path, bytes).expect("appended");
@@ -141,9 +148,8 @@ mod tests {
     #[test]
     fn links_and_attributes_are_part_of_a_file() {
         let link = |target: &str| {
-            let mut header = tar::Header::new_gnu();
+            let mut header = header(0o777, 0);
             header.set_entry_type(tar::EntryType::Symlink);
-            (header.set_size(0), header.set_mode(0o777), header.set_uid(0), header.set_gid(0), header.set_mtime(0));
             let mut archive = tar::Builder::new(Vec::new());
             archive.append_link(&mut header, "link", target).expect("appended");
             files(&*archive.into_inner().expect("an archive")).expect("files")
@@ -154,9 +160,7 @@ mod tests {
         let with = |attributes: &[(&str, &[u8])]| {
             let mut archive = tar::Builder::new(Vec::new());
             archive.append_pax_extensions(attributes.iter().copied()).expect("appended");
-            let mut header = tar::Header::new_gnu();
-            (header.set_size(1), header.set_mode(0o755), header.set_uid(0), header.set_gid(0), header.set_mtime(0));
-            archive.append_data(&mut header, "tool", &b"x"[..]).expect("appended");
+            archive.append_data(&mut header(0o755, 1), "tool", &b"x"[..]).expect("appended");
             files(&*archive.into_inner().expect("an archive")).expect("files")
         };
         let (a, b): ((&str, &[u8]), (&str, &[u8])) = (("SCHILY.xattr.a", b"1"), ("SCHILY.xattr.b", b"2"));

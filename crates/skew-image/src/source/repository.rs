@@ -1,6 +1,6 @@
 //! A private bare copy of a source's repository: made once, fetched incrementally, the only one that is ever written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -326,18 +326,28 @@ impl Repository {
         if commits.is_empty() {
             return Ok(HashMap::new());
         }
-        let input: String = commits.iter().map(|commit| format!("{commit}\n")).collect();
-        let listed = self
-            .git("log")
-            .input(input)
-            .text(["--no-walk=unsorted", "--stdin", "--format=%H %T %ct"])
-            .map_err(|error| self.failed("read commits of", error))?;
+        let failed = |error| self.failed("read commits of", error);
+        let list = |commits: String, format: &str| {
+            self.git("log").input(commits).text(["--no-walk=unsorted", "--stdin", format]).map_err(failed)
+        };
+        let lines = |commits: &mut dyn Iterator<Item = &str>| commits.map(|commit| format!("{commit}\n")).collect();
+        let listed = list(lines(&mut commits.iter().map(CommitId::as_str)), "--format=%H %T %ct %P")?;
+        let parents: BTreeSet<&str> = listed.lines().flat_map(|line| line.split(' ').skip(3)).collect();
+        let parents = parents.into_iter().filter(|parent| !parent.is_empty());
+        let before = match lines(&mut parents.into_iter()) {
+            none if none.is_empty() => none,
+            parents => list(parents, "--format=%H %T")?,
+        };
+        let trees: HashMap<&str, &str> = before.lines().filter_map(|line| line.split_once(' ')).collect();
         Ok(listed
             .lines()
             .filter_map(|line| {
-                let [id, tree, time] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
-                let (id, time) = (CommitId::new(id)?, time.parse().ok()?);
-                self.remember_whole(&id, tree, time);
+                let mut fields = line.split(' ');
+                let (id, tree, time) = (CommitId::new(fields.next()?)?, fields.next()?, fields.next()?.parse().ok()?);
+                // What changes nothing is as old as what it leaves as it was: that is looked up when it is asked for.
+                if !fields.any(|parent| trees.get(parent) == Some(&tree)) {
+                    self.remember_whole(&id, tree, time);
+                }
                 Some((id, time))
             })
             .collect())

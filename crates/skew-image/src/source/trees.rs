@@ -86,15 +86,10 @@ impl Repository {
             }
         }
         let fixed = ["-1", "--format=%ct", commit.as_str()];
-        let mut time = String::new();
-        if !whole {
-            time = self
-                .git("log")
-                .text(fixed.into_iter().chain(["--"]).chain(paths.iter().map(String::as_str)))
-                .map_err(failed)?;
-        }
+        let touching = fixed.into_iter().chain(["--"]).chain(paths.iter().map(String::as_str));
+        let mut time = self.git("log").text(touching).map_err(failed)?;
         if time.trim().is_empty() {
-            // None of the paths ever existed, or all of the checkout counts.
+            // None of the paths ever existed.
             time = self.git("log").text(fixed).map_err(failed)?;
         }
         Ok(Facts { trees, epoch: epoch(time.trim().parse().unwrap_or(0)) })

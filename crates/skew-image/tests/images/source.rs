@@ -438,6 +438,25 @@ fn facts_are_trees_and_the_last_change() {
     assert_eq!((file.trees["nothing"].as_ref(), file.epoch), (None, 1_600_000_120));
     assert_eq!(of("v2.0.0", &[]), of("v2.0.0", &[".", "src"]));
     assert_eq!(of("v2.0.0", &[]).epoch, 1_600_000_300);
+    // A commit that changes nothing is as old as what it leaves as it was, and so is the merge of nothing.
+    let before = repo.git(&["rev-parse", "HEAD"]);
+    repo.git(&["commit", "-q", "--allow-empty", "-m", "nothing"]);
+    repo.tag("v2.0.1");
+    repo.git(&["checkout", "-q", "-b", "side", &before]);
+    repo.commit("side", "side");
+    let side = repo.git(&["log", "-1", "--format=%ct"]);
+    repo.git(&["checkout", "-q", "-"]);
+    repo.commit("main", "main");
+    repo.git(&["rm", "-q", "main"]);
+    repo.git(&["commit", "-q", "-m", "without it"]);
+    repo.git(&["merge", "-q", "--no-ff", "-m", "merge", "side"]);
+    repo.tag("v2.0.2");
+    let later = run(&spec(&[("app", &repo.dir, tagged("v{version}"))]), &dir.path().join("later")).unwrap();
+    let epoch = |label: &str| {
+        let version = later.versions.iter().find(|v| v.label == label).unwrap();
+        later.repositories["app"].facts(&version.commit, &[]).unwrap().epoch.to_string()
+    };
+    assert_eq!((epoch("v2.0.1"), epoch("v2.0.2")), ("1600000360".to_owned(), side));
     // The next sweep knows them still, and looks again where a note is damaged.
     let again = run(&spec(&[("app", &repo.dir, tagged("v{version}"))]), &dir.path().join("cache")).unwrap();
     let notes = repository.git_dir().join("skew-facts");
