@@ -11,7 +11,7 @@ use skew_core::model::{Cell, NetworkId, NetworkPlan, Strategy};
 use super::error::CliError;
 use super::prepare::{self, Evidence};
 use super::validate::counted;
-use super::{Globals, parse};
+use super::{Globals, parse, sweep};
 use crate::sweep::{CellPattern, Options, Shard, first_plan};
 use crate::ui;
 
@@ -49,6 +49,14 @@ pub(super) struct PlanArgs {
     /// Only this part of the first plan, such as `2/3`
     #[arg(long, value_name = "M/N")]
     shard: Option<Shard>,
+
+    /// The plan of a gate, which needs a candidate; a gate asks the same cells, and looks at the candidate's
+    #[arg(long)]
+    gate: bool,
+
+    /// Networks at once: however many these are, they begin in the same order
+    #[arg(short, long, value_name = "N", value_parser = parse::at_least_one)]
+    jobs: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -67,9 +75,11 @@ pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
         seed: args.seed,
         shard: args.shard,
         offline: args.offline,
+        jobs: args.jobs,
         ..Options::default()
     };
     let prepared = prepare::prepare(globals, args.spec.as_deref(), &options, Evidence::OfNextSweep)?;
+    sweep::gated(args.gate, &prepared.spec)?;
     let seed = prepared.sweep.seed;
     let preview = first_plan(&prepared.matrix, &prepared.attempts, seed, args.shard);
     if globals.json() {

@@ -68,7 +68,23 @@ impl Seats<'_> {
             RoleVersion::Pinned(_) => RoleKind::Pinned(versions.first()?.id.clone()),
             RoleVersion::Follows(leader) => RoleKind::Follows(leader.clone()),
         };
-        let members = versions.iter().map(|version| (version.id.clone(), self.member(name, version))).collect();
+        let mut first: BTreeMap<(Digest, Digest), Vec<&CheckName>> = BTreeMap::new();
+        let mut seat = |version: &Version| {
+            let member = self.member(name, version)?;
+            let missing = self.spec.missing_checks(name, version);
+            let same = first.entry((member.content, member.definition)).or_insert_with(|| missing.clone());
+            if *same == missing {
+                return Ok(member);
+            }
+            // What is asked of an older version with the same files is not asked of this one, or the other way round.
+            let mut content = DigestBuilder::new("seat");
+            content.digest(&member.content).text("without checks");
+            for check in missing {
+                content.text(check.as_str());
+            }
+            Ok(Member { content: content.finish(), ..member })
+        };
+        let members = versions.iter().map(|version| (version.id.clone(), seat(version))).collect();
         Some(RoleAxis { name: name.clone(), kind, count, depends: role.depends.clone(), members })
     }
 

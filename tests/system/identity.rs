@@ -158,6 +158,7 @@ fn versions_that_something_names_are_programs_of_their_own() {
     let fails = "steps = [{ in = \"node\", run = [\"false\"] }]";
     for (what, checks) in [
         ("step", check(step)),
+        ("since", format!("{}\nsince = \"2.0.0\"", check(works))),
         ("override", format!("{}\n[[when]]\nversions = \"v1.0.0\"\nchecks.new.{fails}", check(works))),
     ] {
         let verdicts = told(&prebuilt(idle, &checks), "new");

@@ -80,18 +80,10 @@ impl Spec {
     /// that runs names it (`named`, see [`Spec::named_versions`]), and the overrides of checks that hold at it. None when
     /// the same images are the same program.
     pub fn version_digest(&self, role: &RoleName, version: &Version, named: &BTreeSet<RoleName>) -> Option<Digest> {
-        let is_about = |name: &CheckName| {
-            let check = self.checks.iter().find(|check| check.name == *name);
-            check.is_some_and(|check| match &check.scope {
-                Scope::Pair { from, to, via, .. } => from == role || to == role || via.contains(role),
-                Scope::Node { roles } => roles.contains(role),
-                Scope::Network => true,
-            })
-        };
         let active = self.whens.iter().filter(|when| when.versions.matches(version));
         let overrides: Vec<(&str, &CheckName)> = active
             .flat_map(|when| when.checks.iter().map(|check| (when.versions.text.as_str(), check)))
-            .filter(|(_, check)| is_about(check))
+            .filter(|(_, name)| self.checks.iter().any(|check| check.name == **name && is_about(check, role)))
             .collect();
         let is_named = named.contains(role);
         if overrides.is_empty() && !is_named {
@@ -103,6 +95,12 @@ impl Spec {
             digest.text(versions).text(check.as_str());
         }
         Some(digest.finish())
+    }
+
+    /// The checks about a role that do not exist at a version (`since`).
+    pub fn missing_checks(&self, role: &RoleName, version: &Version) -> Vec<&CheckName> {
+        let is_missing = |check: &&Check| check.since.as_ref().is_some_and(|since| !since.matches(version));
+        self.checks.iter().filter(|check| is_about(check, role)).filter(is_missing).map(|check| &check.name).collect()
     }
 
     /// The identity of a role's definition at a version: everything that changes how a node runs. Not its recipe (the
@@ -151,6 +149,15 @@ impl Spec {
         let expects: Vec<_> = self.expects.iter().filter(|expect| expect.name == *check).collect();
         parts.push(json!(expects));
         Digest::of_json(&Value::Array(parts))
+    }
+}
+
+/// Whether nodes of a role take part in a check.
+fn is_about(check: &Check, role: &RoleName) -> bool {
+    match &check.scope {
+        Scope::Pair { from, to, via, .. } => from == role || to == role || via.contains(role),
+        Scope::Node { roles } => roles.contains(role),
+        Scope::Network => true,
     }
 }
 
