@@ -158,6 +158,7 @@ impl Nights {
             spec: self.spec.digest,
             question: Some(question),
             believed_since_ms: 0,
+            cut_short: None,
         }
     }
 

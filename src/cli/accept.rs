@@ -5,9 +5,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use skew_core::model::{Cell, CellId, Outcome};
+use skew_core::model::{Cell, CellId};
 use skew_core::text::shorten;
-use skew_report::{CellModel, Model, Standing, Word};
+use skew_report::{CellModel, Model, Standing, Word, count};
 use skew_spec::{KnownBlock, append_known, known_blocks};
 
 use super::diff::{of_past, recorded};
@@ -112,14 +112,11 @@ fn chosen<'a>(
     Ok(wrong.into_iter().filter(|(cell, _)| meant.contains(cell)).collect())
 }
 
-/// A reason for somebody who gave none: the verdict, and what was seen in the network that decides it.
+/// The reason where none is given: the verdicts, and what the check of these cells said when it failed.
 fn seen(model: &Model, pattern: &Pattern, shown: &BTreeMap<&Cell, &CellModel>) -> String {
     let cell = pattern.cells.iter().find_map(|cell| shown.get(cell));
     let Some(cell) = cell else { return format!("accepted with sweep {}", model.sweep.id) };
-    let network = cell.evidence.first().and_then(|id| model.networks.get(id));
-    let detail = network.into_iter().flat_map(|network| &network.observations).find_map(|observation| {
-        (observation.result == Outcome::Failed && !observation.detail.is_empty()).then(|| observation.detail.clone())
-    });
+    let detail = model.telling(cell).map(|seen| seen.detail.clone());
     let unbuilt = model.unbuilt.iter().find(|unbuilt| {
         let party = format!("{}@{}", unbuilt.role, unbuilt.version);
         cell.verdict == Word::Unbuilt && cell.parties.contains(&party)
@@ -128,7 +125,10 @@ fn seen(model: &Model, pattern: &Pattern, shown: &BTreeMap<&Cell, &CellModel>) -
     // Where a line ended is no news in a reason.
     let detail = shorten(&detail.unwrap_or_default().replace('\n', " "), SEEN).into_owned();
     let colon = if detail.is_empty() { "" } else { ": " };
-    format!("{} in sweep {}{colon}{detail}", cell.verdict, model.sweep.id)
+    let words: BTreeSet<Word> =
+        pattern.cells.iter().filter_map(|cell| shown.get(cell)).map(|shown| shown.verdict).collect();
+    let words: Vec<&str> = words.into_iter().map(Word::text).collect();
+    format!("{} in sweep {}{colon}{detail}", words.join(" and "), model.sweep.id)
 }
 
 /// Replaces a file as a whole, with the rights that it had; a link stays one.
@@ -165,8 +165,7 @@ fn tell(
     }
     globals.print(&known_blocks(blocks))?;
     let verb = if args.dry_run { "would write" } else { "wrote" };
-    let blocks = if blocks.len() == 1 { "1 block".to_owned() } else { format!("{} blocks", blocks.len()) };
-    let cells = if cells == 1 { "1 cell".to_owned() } else { format!("{cells} cells") };
+    let (blocks, cells) = (count(blocks.len() as u64, "block"), count(cells as u64, "cell"));
     globals.say(&format!("{verb} {blocks} for {cells} to {shown}"));
     Ok(())
 }

@@ -59,7 +59,7 @@ pub(super) fn run(globals: &Globals, args: &DemoArgs) -> Result<ExitCode, CliErr
     if globals.json() {
         globals.print_json(&serde_json::json!({
             "sweep": outcome.record.id,
-            "seed": outcome.record.seed,
+            "seed": outcome.record.seed.to_string(),
             "cells": decision.asked.len(),
             "networks": outcome.networks,
             "built": outcome.built,

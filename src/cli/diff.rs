@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, VersionId};
-use skew_report::Model;
+use skew_report::{Model, SweepEnd};
 
 use super::Globals;
 use super::error::CliError;
@@ -112,7 +112,9 @@ pub(super) fn of_past(
             system: &past.record.system,
             spec,
             sweep: &past.record,
+            end: SweepEnd::of(&past.record),
             judged: reports::judged(past),
+            focus: None,
             attempts,
             builds: &builds,
             logs,

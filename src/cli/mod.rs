@@ -56,8 +56,9 @@ pub struct Cli {
 const AFTER: &str = "\
 A spec is the file that was named, else the nearest `skew.toml` here or above.
 
-Exit codes: 0 every verdict is as expected; 1 something failed that was not expected to; 2 the spec or the command line
-is wrong; 3 infrastructure failed; 4 the store is unusable; 130 interrupted (the same command resumes).";
+Exit codes: 0 every verdict is as expected; 1 something failed that was not expected to; 2 the spec
+or the command line is wrong, or a check passed nowhere; 3 infrastructure failed; 4 the store is
+unusable; 130 interrupted (the same command resumes).";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

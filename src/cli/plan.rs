@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use skew_core::model::{Cell, NetworkId, NetworkPlan, Strategy};
+use skew_core::model::{AxisPoint, Cell, NetworkId, NetworkPlan, Reason, Seat, Strategy};
+use skew_report::count;
 
 use super::error::CliError;
 use super::prepare::{self, Evidence};
-use super::validate::counted;
 use super::{Globals, parse, sweep};
 use crate::sweep::{CellPattern, Options, Shard, first_plan};
 use crate::ui;
@@ -61,10 +61,30 @@ pub(super) struct PlanArgs {
 
 #[derive(Serialize)]
 struct Shown<'a> {
-    seed: u64,
+    /// Text, as in reports.
+    seed: String,
     cells: usize,
     lower_bound: usize,
-    networks: &'a [NetworkPlan],
+    networks: Vec<ShownNetwork<'a>>,
+}
+
+/// A planned network whose seed is text: JavaScript rounds numbers beyond 2^53.
+#[derive(Serialize)]
+struct ShownNetwork<'a> {
+    id: &'a NetworkId,
+    seats: &'a [Seat],
+    #[serde(skip_serializing_if = "AxisPoint::is_empty")]
+    axes: &'a AxisPoint,
+    asks: &'a [Cell],
+    reason: &'a Reason,
+    seed: String,
+}
+
+impl<'a> ShownNetwork<'a> {
+    fn new(plan: &'a NetworkPlan) -> Self {
+        let NetworkPlan { id, seats, axes, asks, reason, seed } = plan;
+        Self { id, seats, axes, asks, reason, seed: seed.to_string() }
+    }
 }
 
 pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
@@ -84,10 +104,10 @@ pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
     let preview = first_plan(&prepared.matrix, &prepared.attempts, seed, args.shard);
     if globals.json() {
         return globals.print_json(&Shown {
-            seed,
+            seed: seed.to_string(),
             cells: preview.cells,
             lower_bound: preview.lower_bound,
-            networks: &preview.networks,
+            networks: preview.networks.iter().map(ShownNetwork::new).collect(),
         });
     }
     let mut text = String::new();
@@ -100,8 +120,8 @@ pub(super) fn run(globals: &Globals, args: &PlanArgs) -> Result<(), CliError> {
         cells => writeln!(
             text,
             "{} for {}; no plan needs fewer than {}. Seed {seed}.",
-            counted(preview.networks.len(), "network"),
-            counted(cells, "open cell"),
+            count(preview.networks.len() as u64, "network"),
+            count(cells as u64, "open cell"),
             preview.lower_bound
         ),
     };
@@ -136,5 +156,5 @@ fn asks(cells: &[Cell]) -> String {
         *checks.entry(cell.check.as_str()).or_default() += 1;
     }
     let checks: Vec<String> = checks.iter().map(|(check, n)| format!("{check} {n}")).collect();
-    format!("[{}: {}]", counted(cells.len(), "cell"), checks.join(", "))
+    format!("[{}: {}]", count(cells.len() as u64, "cell"), checks.join(", "))
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use skew_core::model::{Attempt, Digest};
 use skew_image::Layout;
+use skew_report::count;
 
 use super::Globals;
 use super::error::CliError;
@@ -159,7 +160,7 @@ pub(super) fn gc(globals: &Globals, args: &GcArgs) -> Result<(), CliError> {
     let oldest = args.keep.map(|age| now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
     let garbage =
         store.collect_garbage(&|attempt: &Attempt| oldest.is_none_or(|oldest| attempt.started_ms >= oldest))?;
-    text.push_str(&format!("removed {} logs, {} bytes\n", garbage.logs, garbage.bytes));
+    text.push_str(&format!("removed {}, {}\n", count(garbage.logs as u64, "log"), count(garbage.bytes, "byte")));
     // Which images are needed only a spec can say; what cannot be told is kept.
     let live: Option<BTreeSet<Digest>> = match spec {
         Ok(path) => live_keys(globals, &path, &store),
@@ -168,7 +169,7 @@ pub(super) fn gc(globals: &Globals, args: &GcArgs) -> Result<(), CliError> {
     let mut images = 0;
     if let Some(live) = live {
         images = Layout::clean(&state.layout(), &live)?;
-        text.push_str(&format!("removed images, {images} bytes\n"));
+        text.push_str(&format!("removed images, {}\n", count(images, "byte")));
     }
     if globals.json() {
         return globals.print_json(&serde_json::json!({

@@ -40,8 +40,10 @@ pub(super) fn run(globals: &Globals, args: &ReportArgs) -> Result<(), CliError> 
         &About {
             system: &prepared.spec.system,
             spec: &prepared.spec.path,
+            end: show::end_of(&prepared),
             sweep: &prepared.sweep,
             judged: prepared.judged(&decision, &overlays),
+            focus: None,
             attempts: &prepared.attempts,
             builds: &prepared.builds(),
             logs: &|digest| prepared.reader.log(digest).ok(),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
-use skew_report::{Input, Judged, Model, Standings};
+use skew_core::model::{Attempt, BuildRecord, Cell, Digest, RoleName, SweepRecord, VersionId};
+use skew_report::{Input, Judged, Model, Standings, SweepEnd};
 use skew_spec::Spec;
 
 use super::Globals;
@@ -26,7 +26,11 @@ pub(super) struct About<'a> {
     /// The spec's path.
     pub spec: &'a Path,
     pub sweep: &'a SweepRecord,
+    /// How it ended.
+    pub end: SweepEnd,
     pub judged: Judged<'a>,
+    /// The only cell that is reported; none means all.
+    pub focus: Option<&'a Cell>,
     pub attempts: &'a [Attempt],
     pub builds: &'a BTreeMap<(RoleName, VersionId), BuildRecord>,
     pub logs: &'a dyn Fn(&Digest) -> Option<Vec<u8>>,
@@ -58,7 +62,9 @@ pub(super) fn model(globals: &Globals, about: &About<'_>) -> Model {
     skew_report::model(&Input {
         system: about.system,
         sweep: about.sweep,
+        end: about.end,
         judged: about.judged,
+        focus: about.focus,
         attempts: about.attempts,
         builds: about.builds,
         spec_path: &spec_path,

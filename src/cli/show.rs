@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use skew_core::model::{Cell, CellId, Strategy, Verdicts};
 use skew_core::text::duration_ms;
-use skew_report::{CellModel, Judged, Model, NetworkModel, indented};
+use skew_report::{CellModel, Model, NetworkModel, SweepEnd, count, indented};
 
 use super::error::CliError;
 use super::globals::split_spec;
@@ -42,15 +42,16 @@ pub(super) fn run(globals: &Globals, args: &ShowArgs) -> Result<(), CliError> {
     let prepared = prepare::prepare(globals, spec.as_deref(), &options, Evidence::OfLastSweep)?;
     let (decision, overlays) = prepared.decide();
     let cell = find(&decision.verdicts, text)?;
-    // A report of this cell alone, so that none of its evidence is left out for that of others.
-    let verdicts = Verdicts::from([(cell.clone(), decision.verdicts[&cell].clone())]);
     let model = reports::model(
         globals,
         &About {
             system: &prepared.spec.system,
             spec: &prepared.spec.path,
+            end: end_of(&prepared),
             sweep: &prepared.sweep,
-            judged: Judged { verdicts: &verdicts, ..prepared.judged(&decision, &overlays) },
+            judged: prepared.judged(&decision, &overlays),
+            // This cell alone, so that none of its evidence is left out for that of others.
+            focus: Some(&cell),
             attempts: &prepared.attempts,
             builds: &prepared.builds(),
             logs: &|digest| prepared.reader.log(digest).ok(),
@@ -69,6 +70,11 @@ pub(super) fn run(globals: &Globals, args: &ShowArgs) -> Result<(), CliError> {
     globals.print(&describe(shown, &model))
 }
 
+/// How the sweep ended whose evidence is shown; one that was not recorded is no reason for anything.
+pub(super) fn end_of(prepared: &Prepared) -> SweepEnd {
+    let is_recorded = prepared.reader.sweeps().iter().any(|sweep| sweep.id == prepared.sweep.id);
+    if is_recorded { SweepEnd::of(&prepared.sweep) } else { SweepEnd::Completed }
+}
 fn find(verdicts: &Verdicts, text: &str) -> Result<Cell, CliError> {
     let by_id = CellId::new(text).and_then(|id| verdicts.keys().find(|cell| cell.id() == id));
     let by_text = || text.parse::<Cell>().ok().and_then(|cell| verdicts.keys().find(|other| **other == cell));
@@ -85,7 +91,7 @@ fn describe(cell: &CellModel, model: &Model) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{}  {}", cell.cell, cell.id);
-    let _ = writeln!(text, "{} ({}): {}", cell.verdict.text(), cell.standing.text(), cell.sentence);
+    let _ = writeln!(text, "{} ({}): {}", cell.verdict, cell.standing.of_cell(cell.verdict, cell.asked), cell.sentence);
     if let Some(known) = &cell.known {
         let link = known.link.as_ref().map(|link| format!(" ({link})")).unwrap_or_default();
         let _ = writeln!(text, "known: {}{link}", known.reason);
@@ -93,7 +99,9 @@ fn describe(cell: &CellModel, model: &Model) -> String {
     for was in &cell.history {
         let since = model.sweeps.get(was.sweep).map(|sweep| sweep.words()).unwrap_or_default();
         let word = was.verdict.map_or("not asked", |verdict| verdict.text());
-        let standing = was.standing.map(|standing| format!(", {}", standing.text())).unwrap_or_default();
+        let standing = was.verdict.zip(was.standing);
+        let standing =
+            standing.map(|(verdict, standing)| format!(", {}", standing.of_cell(verdict, true))).unwrap_or_default();
         let _ = writeln!(text, "since {since}: {word}{standing}");
     }
     for unbuilt in &model.unbuilt {
@@ -112,7 +120,8 @@ fn describe(cell: &CellModel, model: &Model) -> String {
         }
     }
     if cell.evidence_total > cell.evidence.len() {
-        let _ = writeln!(text, "\nand {} networks more", cell.evidence_total - cell.evidence.len());
+        let more = (cell.evidence_total - cell.evidence.len()) as u64;
+        let _ = writeln!(text, "\nand {}", count(more, "more network"));
     }
     if let Some(command) = &cell.reproduce {
         let _ = writeln!(text, "\nreproduce: {command}");
@@ -127,13 +136,14 @@ fn describe_network(text: &mut String, network: &NetworkModel) {
         parties.entry(&seat.party).or_default().push(format!("{}{support}", seat.node));
     }
     let seats: Vec<String> = parties.iter().map(|(party, nodes)| format!("{party}: {}", nodes.join(" "))).collect();
+    let axes: Vec<String> = network.axes.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
     let _ = writeln!(
         text,
         "  {}, {}; seed {}, {}, {}\n  {}",
         network.started,
         network.place,
         network.seed,
-        if network.axes.is_empty() { "no axes".to_owned() } else { format!("{:?}", network.axes) },
+        if network.axes.is_empty() { "no axes".to_owned() } else { format!("[{}]", axes.join(", ")) },
         duration_ms(network.duration_ms),
         seats.join("; ")
     );

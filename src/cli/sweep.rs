@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use skew_core::model::Strategy;
-use skew_report::{Judged, Model};
+use skew_report::{Judged, Model, SweepEnd};
 use skew_spec::Spec;
 
 use super::error::CliError;
@@ -260,7 +260,9 @@ pub(super) fn modelled(globals: &Globals, spec: &Spec, outcome: &Outcome) -> Res
             system: &spec.system,
             spec: &spec.path,
             sweep: &outcome.record,
+            end: if outcome.interrupted { SweepEnd::Interrupted } else { SweepEnd::of(&outcome.record) },
             judged,
+            focus: None,
             attempts: &outcome.attempts,
             builds: &outcome.builds,
             logs: &|digest| outcome.store.log(digest).ok(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use skew_report::count;
 
 use super::error::CliError;
 use super::{Globals, reports};
@@ -53,14 +54,9 @@ pub(super) fn validate(globals: &Globals, args: &ValidateArgs) -> Result<(), Cli
         "{} is valid: {}, {}, {}\n",
         reports::shown(&spec.path),
         spec.system,
-        counted(spec.topology.len(), "role"),
-        counted(spec.checks.len(), "check")
+        count(spec.topology.len() as u64, "role"),
+        count(spec.checks.len() as u64, "check")
     ))
-}
-
-/// A number of things: `1 role`, `2 roles`.
-pub(super) fn counted(n: usize, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 pub(super) fn schema(globals: &Globals, args: &SchemaArgs) -> Result<(), CliError> {

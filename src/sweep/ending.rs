@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skew_core::model::{Cell, Matrix, Overlay, Party, Subject, Untested, VerdictKind, Verdicts, VersionId};
+use skew_core::model::{
+    Cell, ErrorSource, Matrix, Overlay, Party, Subject, Untested, VerdictKind, Verdicts, VersionId,
+};
 
 /// What a sweep came to. The numbers are the exit codes of the `skew` binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +13,8 @@ pub enum Ending {
     Expected,
     /// A cell failed that was not expected to.
     Unexpected,
+    /// A check failed wherever it ran and passed nowhere: the spec is likeliest wrong.
+    WrongCheck,
     /// The harness or its infrastructure left a cell without an answer.
     Infrastructure,
     /// It was interrupted; the same command resumes.
@@ -23,6 +27,7 @@ impl Ending {
         match self {
             Self::Expected => 0,
             Self::Unexpected => 1,
+            Self::WrongCheck => 2,
             Self::Infrastructure => 3,
             Self::Interrupted => 130,
         }
@@ -31,7 +36,8 @@ impl Ending {
 
 /// What a shard came to: whether its networks could be run. What they mean is decided when all shards are merged.
 pub(super) fn shard_ending(verdicts: &Verdicts) -> Ending {
-    let failed = verdicts.values().any(|verdict| matches!(verdict.kind, VerdictKind::Error { .. }));
+    let is_failed = |kind: &VerdictKind| matches!(kind, VerdictKind::Error { source: ErrorSource::Infrastructure, .. });
+    let failed = verdicts.values().any(|verdict| is_failed(&verdict.kind));
     if failed { Ending::Infrastructure } else { Ending::Expected }
 }
 
@@ -40,14 +46,16 @@ pub(super) fn shard_ending(verdicts: &Verdicts) -> Ending {
 enum Weight {
     Good,
     Bad,
+    WrongCheck,
     Unknown,
 }
 
 /// What the verdicts come to.
 ///
 /// Of the cells, those that were `asked` count, and the sets of versions that were found to fail together. With `gate`,
-/// only those that name the candidate do, and each must be `pass` or `expected`. A failure of the system outweighs a
-/// failure of the infrastructure: it is certain, whatever else is not known.
+/// only those that name the candidate do, and each must be `pass` or `expected`. A check that is likeliest wrong itself
+/// outweighs everything, since the spec is to be corrected first. A failure of the system outweighs a failure of the
+/// infrastructure: it is certain, whatever else is not known.
 pub fn ending(
     matrix: &Matrix,
     verdicts: &Verdicts,
@@ -75,9 +83,10 @@ pub fn ending(
         }
     });
     weights.chain(missing).fold(Ending::Expected, |ending, weight| match weight {
-        Weight::Bad => Ending::Unexpected,
+        Weight::WrongCheck => Ending::WrongCheck,
+        Weight::Bad if ending != Ending::WrongCheck => Ending::Unexpected,
         Weight::Unknown if ending == Ending::Expected => Ending::Infrastructure,
-        Weight::Good | Weight::Unknown => ending,
+        Weight::Good | Weight::Bad | Weight::Unknown => ending,
     })
 }
 
@@ -91,7 +100,8 @@ fn weigh(matrix: &Matrix, verdicts: &Verdicts, cell: &Cell, kind: &VerdictKind) 
         | VerdictKind::Unbuilt { .. } => Weight::Bad,
         VerdictKind::Unsupported if was_supported(matrix, verdicts, cell) => Weight::Bad,
         VerdictKind::Unsupported => Weight::Good,
-        VerdictKind::Error { .. } => Weight::Unknown,
+        VerdictKind::Error { source: ErrorSource::Check, .. } => Weight::WrongCheck,
+        VerdictKind::Error { source: ErrorSource::Infrastructure, .. } => Weight::Unknown,
         // What blocks it is a cell of its own, and is weighed as that.
         VerdictKind::Untested(Untested::Blocked { .. } | Untested::Unbuilt { .. } | Untested::NotAsked) => Weight::Good,
         VerdictKind::Untested(
@@ -161,7 +171,7 @@ fn not_newer(matrix: &Matrix, older: &Party, party: &Party) -> bool {
 mod tests {
     use super::*;
     use crate::sweep::testing;
-    use skew_core::model::{ErrorSource, Verdict};
+    use skew_core::model::Verdict;
 
     fn verdict(word: &str) -> VerdictKind {
         let by = || "builds: node@v1".parse().unwrap();
@@ -174,6 +184,8 @@ mod tests {
             "unbuilt" => VerdictKind::Unbuilt { detail: String::new() },
             "unsupported" => VerdictKind::Unsupported,
             "error" => VerdictKind::Error { detail: String::new(), source: ErrorSource::Infrastructure },
+            "wrong-check" => VerdictKind::Error { detail: String::new(), source: ErrorSource::Check },
+            "suspected" => VerdictKind::Untested(Untested::Suspected { networks: 3 }),
             "blocked" => VerdictKind::Untested(Untested::Blocked { by: by() }),
             "by-unbuilt" => VerdictKind::Untested(Untested::Unbuilt { by: by() }),
             "pending" => VerdictKind::Untested(Untested::Pending),
@@ -207,7 +219,7 @@ mod tests {
 
     #[test]
     fn each_verdict_has_its_code() {
-        use Ending::{Expected, Infrastructure, Unexpected};
+        use Ending::{Expected, Infrastructure, Unexpected, WrongCheck};
         for (word, expect) in [
             ("pass", Expected),
             ("fail", Unexpected),
@@ -217,6 +229,8 @@ mod tests {
             ("unbuilt", Unexpected),
             ("unsupported", Expected),
             ("error", Infrastructure),
+            ("wrong-check", WrongCheck),
+            ("suspected", Infrastructure),
             ("blocked", Expected),
             ("by-unbuilt", Expected),
             ("pending", Infrastructure),
@@ -234,6 +248,15 @@ mod tests {
     fn a_failure_outweighs_missing_infrastructure() {
         check(&["p: node@v1 = error", "p: node@v2 = fail"], None, Ending::Unexpected);
         check(&["p: node@v1 = fail", "p: node@v2 = error"], None, Ending::Unexpected);
+    }
+
+    #[test]
+    fn a_check_that_is_wrong_outweighs_everything() {
+        let cells = ["p: node@v1 = fail", "q: node@v1 = wrong-check", "p: node@v2 = error"];
+        check(&cells, None, Ending::WrongCheck);
+        check(&cells, Some("v1"), Ending::WrongCheck);
+        check(&cells, Some("v2"), Ending::Infrastructure);
+        assert_eq!(Ending::WrongCheck.code(), 2);
     }
 
     #[test]

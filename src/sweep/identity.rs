@@ -87,6 +87,7 @@ mod tests {
             spec: Digest::of(b""),
             question: None,
             believed_since_ms: 0,
+            cut_short: None,
         }
     }
 

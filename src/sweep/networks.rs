@@ -19,6 +19,7 @@ use super::identity::attempt_id;
 use super::room::{Crowded, Room, Ticket};
 use super::stop::{Stage, Stop};
 use crate::record::{Entry, Store};
+use skew_report::count;
 
 /// What the loop needs.
 pub(super) struct Loop<'a> {
@@ -286,8 +287,8 @@ fn ended(ordinal: usize, attempt: &Attempt) -> Event {
 fn stopping(stage: Stage, running: usize) -> String {
     match stage {
         Stage::Go => "going on".to_owned(),
-        Stage::Finish => format!("{running} networks that run are finished first; once more kills them"),
-        Stage::Kill => format!("{running} networks that run are torn down"),
+        Stage::Finish => format!("finishing {} first; once more kills", count(running as u64, "network")),
+        Stage::Kill => format!("tearing {} down", count(running as u64, "network")),
     }
 }
 

@@ -147,6 +147,7 @@ pub async fn one(request: OneRequest<'_>) -> Result<Attempt, SweepError> {
             question: None,
             // It is one network more for what the last sweep found.
             believed_since_ms: last(&store.sweeps()?, &spec.system).map_or(0, |sweep| sweep.believed_since_ms),
+            cut_short: None,
         };
         store.append(&Entry::Sweep(record))?;
         record_attempt(&mut store, &mut attempt, logs, spec.limits.log_bytes)?;

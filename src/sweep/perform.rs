@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use skew_core::event::Event;
-use skew_core::model::{BuildRecord, Digest, Question};
+use skew_core::model::{BuildRecord, CutShort, Digest, Question};
 use skew_core::verdict;
 use skew_deploy::Backend;
 use skew_host::Pressure;
@@ -147,6 +147,7 @@ pub(super) async fn sweep_keeping(request: Request<'_>, keeper: Option<Keeper<'_
     let overlays = verdict::overlay(&decision.verdicts, &known);
     if !interrupted {
         record.ended_ms = Some(now_ms());
+        record.cut_short = stop.limit().filter(|_| !decision.open.is_empty());
         // A part of a sweep is nothing to compare another with.
         if options.shard.is_none() {
             record.question = keep_question(&store, &Question { matrix: matrix.clone(), known })?;
@@ -326,14 +327,14 @@ impl Clock {
             let mut limit = std::pin::pin!(limit);
             tokio::select! {
                 () = &mut budget => {
-                    say("the budget is spent");
-                    stop.advance(Stage::Finish);
+                    say("the sweep's budget is spent");
+                    stop.cut_short(CutShort::Budget, Stage::Finish);
                     limit.await;
                 }
                 () = &mut limit => {}
             }
-            say("the sweep's time is over");
-            stop.advance(Stage::Kill);
+            say("the sweep's time limit passed");
+            stop.cut_short(CutShort::Limit, Stage::Kill);
         }))
     }
 }

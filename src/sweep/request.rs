@@ -83,6 +83,7 @@ pub fn begin(spec: &Spec, resolved: &Resolved, options: &Options, command: Vec<S
         spec: spec.digest,
         question: None,
         believed_since_ms: 0,
+        cut_short: None,
     }
 }
 

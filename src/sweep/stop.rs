@@ -1,9 +1,10 @@
 //! The one owner of signals: the first stops cleanly, the second kills.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use skew_core::model::CutShort;
 use tokio::sync::watch;
 
 /// How far stopping has come.
@@ -23,6 +24,7 @@ pub struct Stop {
     stage: Arc<watch::Sender<Stage>>,
     killed: Arc<watch::Sender<bool>>,
     interrupted: Arc<AtomicBool>,
+    cut_short: Arc<OnceLock<CutShort>>,
 }
 
 impl Default for Stop {
@@ -38,6 +40,7 @@ impl Stop {
             stage: Arc::new(watch::Sender::new(Stage::Go)),
             killed: Arc::new(watch::Sender::new(false)),
             interrupted: Arc::default(),
+            cut_short: Arc::default(),
         }
     }
 
@@ -68,6 +71,17 @@ impl Stop {
     /// Whether a signal asked for it, and not a budget.
     pub fn is_interrupted(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Goes on to a stage because a limit of time passed; the first limit is the reason that is given.
+    pub fn cut_short(&self, by: CutShort, to: Stage) {
+        let _ = self.cut_short.set(by);
+        self.advance(to);
+    }
+
+    /// The limit of time that ended it; none when none did.
+    pub fn limit(&self) -> Option<CutShort> {
+        self.cut_short.get().copied()
     }
 
     /// Waits until stopping has gone further than this stage.
@@ -112,5 +126,14 @@ mod tests {
         assert_eq!(stop.stage(), Stage::Kill);
         stop.passed(Stage::Finish).await;
         assert!(!stop.is_interrupted());
+    }
+
+    #[test]
+    fn the_first_limit_is_the_reason() {
+        let stop = Stop::new();
+        assert_eq!(stop.limit(), None);
+        stop.cut_short(CutShort::Budget, Stage::Finish);
+        stop.clone().cut_short(CutShort::Limit, Stage::Kill);
+        assert_eq!((stop.limit(), stop.stage()), (Some(CutShort::Budget), Stage::Kill));
     }
 }

@@ -3,6 +3,7 @@
 use skew_core::event::{BuildEnd, Event, PushEnd};
 use skew_core::model::{NetworkPlan, Reason, VerdictKind};
 use skew_core::text::{duration_ms, shorten};
+use skew_report::count;
 
 /// The longest text from outside that is shown in one line, in characters.
 pub(super) const LONGEST: usize = 300;
@@ -30,7 +31,9 @@ fn is_bidi_control(c: char) -> bool {
 /// The line for an event; none for the small ones unless `verbose`.
 pub fn line(event: &Event, verbose: bool) -> Option<String> {
     Some(match event {
-        Event::SweepStarted { id, seed, cells, open } => format!("sweep {id}: {cells} cells, {open} open, seed {seed}"),
+        Event::SweepStarted { id, seed, cells, open } => {
+            format!("sweep {id}: {}, {open} open, seed {seed}", count(*cells as u64, "cell"))
+        }
         Event::Note(text) => format!("note: {}", escape(text, LONGEST)),
         Event::Said { who, line } => format!("{who}: {}", escape(line, LONGEST)),
         Event::BuildStarted { role, version } if verbose => format!("build {role}@{version}: started"),
@@ -44,7 +47,9 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
             BuildEnd::Error(why) => format!("build {role}@{version}: error: {}", escape(why, LONGEST)),
         },
         Event::PushEnded { image, how, ms } => match how {
-            PushEnd::Pushed { bytes } => format!("push {image}: {bytes} bytes sent in {}", duration_ms(*ms)),
+            PushEnd::Pushed { bytes } => {
+                format!("push {image}: {} sent in {}", count(*bytes, "byte"), duration_ms(*ms))
+            }
             PushEnd::Unchanged if verbose => format!("push {image}: there already"),
             PushEnd::Unchanged => return None,
             PushEnd::Error(why) => format!("push {image}: error: {}", escape(why, LONGEST)),
@@ -55,8 +60,11 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
         Event::NodeReady { ordinal, node } if verbose => format!("network {ordinal}: {node} is ready"),
         Event::NodeReady { .. } => return None,
         Event::NetworkEnded { ordinal, failures, observations, error, ms } => {
-            let mut text =
-                format!("network {ordinal}: {observations} observations, {failures} failed, in {}", duration_ms(*ms));
+            let mut text = format!(
+                "network {ordinal}: {}, {failures} failed, in {}",
+                count(*observations as u64, "observation"),
+                duration_ms(*ms)
+            );
             if let Some(error) = error {
                 text.push_str("; infrastructure: ");
                 text.push_str(&escape(error, LONGEST));
@@ -73,7 +81,8 @@ pub fn line(event: &Event, verbose: bool) -> Option<String> {
         }
         Event::Stopping(why) => format!("stopping: {}", escape(why, LONGEST)),
         Event::SweepEnded { networks, built, ms } => {
-            format!("sweep ended: {networks} networks run, {built} images built, in {}", duration_ms(*ms))
+            let (networks, built) = (count(*networks as u64, "network"), count(*built as u64, "image"));
+            format!("sweep ended: {networks} run, {built} built, in {}", duration_ms(*ms))
         }
     })
 }
@@ -136,6 +145,8 @@ mod tests {
     fn events_have_stable_lines() {
         let role = RoleName::new("node").unwrap();
         let version = VersionId::new("v1");
+        let one = Event::SweepStarted { id: SweepId("s".into()), seed: 7, cells: 1, open: 1 };
+        check(&one, Some("sweep s: 1 cell, 1 open, seed 7"), Some("sweep s: 1 cell, 1 open, seed 7"));
         let started = Event::SweepStarted { id: SweepId("s".into()), seed: 7, cells: 3, open: 2 };
         let text = "sweep s: 3 cells, 2 open, seed 7";
         check(&started, Some(text), Some(text));
@@ -146,7 +157,7 @@ mod tests {
         let text = "build node@v1: unbuilt: exit 1\\u{1b}[31m x";
         check(&ended, Some(text), Some(text));
         let over = Event::SweepEnded { networks: 2, built: 1, ms: 61_000 };
-        let text = "sweep ended: 2 networks run, 1 images built, in 1 min 1 s";
+        let text = "sweep ended: 2 networks run, 1 image built, in 1 min 1 s";
         check(&over, Some(text), Some(text));
     }
 

@@ -9,6 +9,7 @@
 //! | `journal-2.jsonl` | the same with evidence of the second epoch: content ids without times |
 //! | `results-2.json` | what `skew report` makes of that |
 //! | `sample.json` | the report's model with every verdict in it, from `crates/skew-report/tests/sample` |
+//! | `sample-1.json` | the same in format 1, as skew wrote it until 2026-11-29 |
 //! | `entries.jsonl` | journal entries that hold every variant of what is recorded |
 //! | `question.json` | a matrix with every variant, as sweeps keep it |
 //! | `digests.txt` | the digests that evidence is bound to, of what is in `specs/`; and ids of cells |
@@ -188,6 +189,13 @@ fn a_report_with_every_verdict_reads_alike() {
 }
 
 #[test]
+fn a_report_of_format_1_is_still_read() {
+    let model = skew_report::read(golden("sample-1.json", "").as_bytes()).unwrap();
+    assert_eq!((model.format, model.sweep.seed), (1, 42));
+    assert_eq!(model.cells().count() as u32, model.tally.total());
+}
+
+#[test]
 fn every_kind_of_entry_reads_alike() {
     let entries = entries();
     let found: String = entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
@@ -318,6 +326,7 @@ fn entries() -> Vec<Entry> {
             spec: Digest::of(b"spec"),
             question,
             believed_since_ms: ended_ms.unwrap_or(0),
+            cut_short: None,
         })
     };
     let build = |result, log| {

@@ -67,6 +67,7 @@ fn sweep(started_ms: u64, ended_ms: Option<u64>) -> SweepRecord {
         spec: Digest::of(b"spec"),
         question: None,
         believed_since_ms: 0,
+        cut_short: None,
     }
 }
 

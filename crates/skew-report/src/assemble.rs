@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skew_core::model::{BuildResult, Version, VersionId};
 
-use super::advice::Commits;
+use super::advice::Outlook;
+use super::facts::Facts;
 use super::headline::headline;
 use super::input::Input;
 use super::model::{FORMAT, ImageModel, Model, State, SweepModel, Tally, Together, UnbuiltModel, VersionModel};
+use super::range::Order;
 use super::standing::{Row, rows, tally};
 use super::text::{clean, instant, tail};
 use super::words::Word;
@@ -15,13 +17,20 @@ use super::{evidence, findings, grid, since, together, windows};
 
 /// Makes the model of a sweep.
 pub fn model(input: &Input<'_>) -> Model {
-    let rows = rows(&input.judged);
+    let facts = Facts::new(input);
+    let mut rows = rows(&input.judged);
+    rows.retain(|row| input.focus.is_none_or(|cell| row.cell == cell));
     let (networks, networks_left_out) = evidence::networks(input, &rows);
-    let checks = grid::checks(input, &rows, &networks);
+    let checks = grid::checks(input, &facts, &rows, &networks);
     let together = together::together(input, &rows);
     let tally = tally(&rows);
-    let commits: Commits<'_> =
-        input.judged.matrix.versions.iter().map(|version| (&version.id, &version.commit)).collect();
+    let matrix = input.judged.matrix;
+    let outlook = Outlook {
+        order: Order::new(matrix.versions.iter().map(|version| (&version.id, &version.source))),
+        commits: matrix.versions.iter().map(|version| (&version.id, &version.commit)).collect(),
+        facts: &facts,
+        past: input.past,
+    };
     let mut model = Model {
         format: FORMAT,
         skew: env!("CARGO_PKG_VERSION").to_owned(),
@@ -31,10 +40,10 @@ pub fn model(input: &Input<'_>) -> Model {
         generated: instant(input.generated_ms),
         sweep: sweep(input),
         state: state(&tally),
-        headline: headline(&checks, &tally),
+        headline: headline(&checks, &tally, &facts),
         tally,
-        findings: findings::findings(&checks, &commits),
-        accepted: findings::accepted(&checks, &commits),
+        findings: findings::findings(&checks, &networks, &outlook),
+        accepted: findings::accepted(&checks, &outlook),
         windows: windows::windows(input, &rows),
         versions: versions(input, &rows, together.as_ref()),
         together,
@@ -72,16 +81,26 @@ fn sweep(input: &Input<'_>) -> SweepModel {
         spec: sweep.spec,
         strategy: input.judged.matrix.strategy,
         candidate: input.judged.matrix.candidate.clone(),
+        end: input.end,
+        narrowed: input.judged.matrix.only.is_some(),
     }
 }
 
 fn versions(input: &Input<'_>, rows: &[Row<'_>], together: Option<&Together>) -> Vec<VersionModel> {
-    let mut works: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
+    // Both ways are one partner, which works when both do.
+    let mut partners: BTreeMap<(&str, &str), Vec<Word>> = BTreeMap::new();
     for (together, pair) in together.iter().flat_map(|t| t.pairs.iter().map(move |pair| (t, pair))) {
-        if pair.a != pair.b && pair.verdict != Word::Untested {
-            for place in [pair.a, pair.b] {
-                let (works_with, tried_with) = works.entry(together.versions[place].as_str()).or_default();
-                *works_with += u32::from(pair.verdict == Word::Pass);
+        if pair.a != pair.b {
+            let [older, newer] = [pair.a.min(pair.b), pair.a.max(pair.b)].map(|at| together.versions[at].as_str());
+            partners.entry((older, newer)).or_default().push(pair.verdict);
+        }
+    }
+    let mut works: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
+    for ((older, newer), words) in partners {
+        if words.iter().any(|word| *word != Word::Untested) {
+            for version in [older, newer] {
+                let (works_with, tried_with) = works.entry(version).or_default();
+                *works_with += u32::from(words.iter().all(|word| *word == Word::Pass));
                 *tried_with += 1;
             }
         }

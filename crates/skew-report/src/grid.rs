@@ -8,21 +8,25 @@ use skew_core::model::{
 };
 
 use super::evidence::{reproduce, shown};
+use super::facts::{Facts, is_wrong_check};
 use super::input::Input;
 use super::model::{CellModel, CheckModel, Grid, Known};
 use super::network::NetworkModel;
+use super::sentence::{excludes, sentence};
 use super::standing::{Row, tally};
 use super::text::clean;
-use super::words::sentence;
+use super::words::UntestedReason;
 
 /// Lays out every cell that is asked.
 pub(super) fn checks(
     input: &Input<'_>,
+    facts: &Facts<'_>,
     rows: &[Row<'_>],
     networks: &BTreeMap<AttemptId, NetworkModel>,
 ) -> Vec<CheckModel> {
     let layout = Layout {
         input,
+        facts,
         networks,
         attempts: input.attempts.iter().map(|attempt| (&attempt.id, attempt)).collect(),
         version_order: input.judged.matrix.versions.iter().zip(0..).map(|(version, n)| (&version.id, n)).collect(),
@@ -47,6 +51,7 @@ type Placed<'a> = (Row<'a>, &'a Party, &'a Party);
 
 struct Layout<'a> {
     input: &'a Input<'a>,
+    facts: &'a Facts<'a>,
     networks: &'a BTreeMap<AttemptId, NetworkModel>,
     attempts: BTreeMap<&'a AttemptId, &'a Attempt>,
     version_order: BTreeMap<&'a VersionId, usize>,
@@ -166,16 +171,27 @@ impl Layout<'_> {
             id: cell.id(),
             cell: cell.to_string(),
             parties: cell.subject.parties().iter().map(ToString::to_string).collect(),
+            axes: cell.axes.clone(),
             row,
             column,
             verdict: word,
             standing,
             asked,
-            sentence: sentence(verdict),
+            sentence: sentence(cell, verdict, self.facts),
             known: overlay.map(known),
             charged: charged(cell, &verdict.kind),
             because: because(&verdict.kind).map(Cell::id),
             counts: verdict.counts,
+            excludes: excludes(verdict).map(|rate| (rate * 1e6).round() / 1e6),
+            untested: match &verdict.kind {
+                VerdictKind::Untested(why) => Some(UntestedReason::of(why)),
+                _ => None,
+            },
+            suspected: match verdict.kind {
+                VerdictKind::Untested(Untested::Suspected { networks }) => Some(networks),
+                _ => None,
+            },
+            wrong_check: is_wrong_check(&verdict.kind),
             evidence: shown(verdict).iter().filter(|id| self.networks.contains_key(id)).cloned().collect(),
             evidence_total: verdict.evidence.len(),
             reproduce: decisive.map(|attempt| reproduce(self.input, &attempt.network.id)),

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use askama::Template;
 use skew_core::model::Digest;
 
-use super::change::SweepRef;
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, Tally, Together};
-use super::words::{Standing, Word, count, thousands};
+use super::sentence::because;
+use super::words::{Standing, Word, count, percent, point, thousands, weight, weights};
 
 const STYLE: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/report.js");
@@ -32,6 +32,8 @@ pub fn html(model: &Model) -> String {
         script: SCRIPT,
         data: data(model),
         duration: model.sweep.duration_ms.map(duration),
+        end: because(model.sweep.end),
+        weights: model.cells().any(|cell| !weight(cell.verdict, cell.counts.passed).is_empty()).then(weights),
         cells: match model.tally.wrong {
             0 => count(model.tally.total(), "cell"),
             wrong => format!("{}, {} not as expected", count(model.tally.total(), "cell"), thousands(wrong)),
@@ -59,6 +61,8 @@ struct Page<'a> {
     script: &'static str,
     data: String,
     duration: Option<String>,
+    end: Option<&'static str>,
+    weights: Option<String>,
     cells: String,
     legend: Vec<(Word, u32)>,
     findings: Vec<FindingView<'a>>,
@@ -83,7 +87,7 @@ struct FindingView<'a> {
     class: String,
     first: String,
     /// Since which sweep, when there were others.
-    seen: Option<String>,
+    since: Option<String>,
 }
 
 impl<'a> FindingView<'a> {
@@ -96,7 +100,10 @@ impl<'a> FindingView<'a> {
             },
             class: class(finding.verdict, finding.standing),
             first: finding.ids.first().map(ToString::to_string).unwrap_or_default(),
-            seen: finding.first_seen.as_ref().map(SweepRef::words),
+            since: finding.first_seen.as_ref().map(|sweep| match finding.cells {
+                1 => format!("Like this since {}.", sweep.words()),
+                _ => format!("In part like this since {}.", sweep.words()),
+            }),
         }
     }
 }
@@ -114,9 +121,14 @@ impl<'a> CheckView<'a> {
             check,
             summary: summary(&check.tally),
             grids: check.grids.iter().map(|grid| grid_view(check, grid)).collect(),
-            sets: check.sets.iter().map(|set| (set.parties.join(" + "), Button::of(set, set.cell.clone()))).collect(),
+            sets: check.sets.iter().map(|set| (set_name(set), Button::of(set, set.cell.clone()))).collect(),
         }
     }
+}
+
+fn set_name(set: &CellModel) -> String {
+    let axes = if set.axes.is_empty() { String::new() } else { format!(" {}", point(&set.axes)) };
+    format!("{}{axes}", set.parties.join(" + "))
 }
 
 struct GridView<'a> {
@@ -137,7 +149,7 @@ struct Button {
     key: String,
     class: String,
     glyph: char,
-    word: &'static str,
+    word: String,
     label: String,
 }
 
@@ -146,11 +158,43 @@ impl Button {
         Self {
             kind: "cell",
             key: cell.id.to_string(),
-            class: class(cell.verdict, cell.standing) + if cell.asked { "" } else { " unasked" },
+            class: class(cell.verdict, cell.standing)
+                + thin(cell.verdict, cell.counts.passed)
+                + if cell.asked { "" } else { " unasked" },
             glyph: cell.verdict.glyph(),
-            word: cell.verdict.text(),
-            label: label(between, cell.verdict, cell.standing),
+            word: word(cell.verdict, cell.counts.passed),
+            label: match cell.excludes {
+                Some(rate) => format!(
+                    "{}, seen in {}, excludes a failure rate above {}{}",
+                    label(between, cell.verdict, cell.standing),
+                    count(cell.counts.passed, "network"),
+                    percent(rate),
+                    not_asked(cell)
+                ),
+                None => label(between, cell.verdict, cell.standing) + not_asked(cell),
+            },
         }
+    }
+}
+
+fn not_asked(cell: &CellModel) -> &'static str {
+    if cell.asked { "" } else { ", not asked" }
+}
+
+/// `pass 3`: a verdict, and how many networks stand behind a pass.
+fn word(verdict: Word, networks: u32) -> String {
+    match weight(verdict, networks) {
+        weight if weight.is_empty() => verdict.text().to_owned(),
+        weight => format!("{verdict} {weight}"),
+    }
+}
+
+/// A class for a pass that excludes little: from 5 networks on it excludes failure rates above 45 %, from 29 on above 10 %.
+fn thin(verdict: Word, networks: u32) -> &'static str {
+    match (verdict, networks) {
+        (Word::Pass, 1..5) => " few",
+        (Word::Pass, 5..29) => " some",
+        (_, _) => "",
     }
 }
 
@@ -217,25 +261,24 @@ fn grid_view<'a>(check: &CheckModel, grid: &'a Grid) -> GridView<'a> {
 
 fn together(together: &Together) -> GridView<'_> {
     let names = &together.versions;
-    let mut at: BTreeMap<(usize, usize), &Pair> = BTreeMap::new();
-    for pair in &together.pairs {
-        at.insert((pair.a, pair.b), pair);
-        at.insert((pair.b, pair.a), pair);
-    }
+    let at: BTreeMap<(usize, usize), &Pair> = together.pairs.iter().map(|pair| ((pair.a, pair.b), pair)).collect();
     let button = |row: usize, column: usize| {
         let pair = at.get(&(row, column))?;
-        let between = format!("{} with {}", names[row], names[column]);
+        let between = format!("{} towards {}", names[row], names[column]);
         Some(Button {
             kind: "pair",
             key: format!("{}-{}", pair.a, pair.b),
-            class: class(pair.verdict, pair.standing),
+            class: class(pair.verdict, pair.standing) + thin(pair.verdict, pair.networks),
             glyph: pair.verdict.glyph(),
-            word: pair.verdict.text(),
+            word: word(pair.verdict, pair.networks),
             label: label(between, pair.verdict, pair.standing),
         })
     };
     GridView {
-        caption: "Each square: the worst of all checks between the two, both ways.".to_owned(),
+        caption:
+            "Each square: the worst of all checks of the row's version towards the column's; beside a pass, the fewest \
+                  networks that one of these checks passed in."
+                .to_owned(),
         quiet: false,
         corner: ("version".to_owned(), "version".to_owned()),
         columns: names,
@@ -259,6 +302,9 @@ fn density(columns: &[String]) -> String {
 }
 
 fn summary(tally: &Tally) -> String {
+    if tally.total() == 0 {
+        return "No cell was asked.".to_owned();
+    }
     let parts: Vec<String> = Word::ALL
         .iter()
         .rev()

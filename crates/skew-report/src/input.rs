@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use skew_core::model::{Attempt, BuildRecord, Digest, RoleName, SweepRecord, VersionId};
+use skew_core::model::{Attempt, BuildRecord, Cell, Digest, RoleName, SweepRecord, VersionId};
 
+use super::end::SweepEnd;
 use super::standing::Judged;
 use super::standings::Standings;
 
@@ -13,8 +14,12 @@ pub struct Input<'a> {
     pub system: &'a str,
     /// The sweep.
     pub sweep: &'a SweepRecord,
+    /// How it ended.
+    pub end: SweepEnd,
     /// What it asked, and what is known.
     pub judged: Judged<'a>,
+    /// Only this cell is reported, with all of its evidence; what is said of it is decided from all.
+    pub focus: Option<&'a Cell>,
     /// Every attempt that a verdict may name; others are ignored.
     pub attempts: &'a [Attempt],
     /// The build of each role at each version.

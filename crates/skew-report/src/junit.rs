@@ -1,8 +1,9 @@
 //! The model as JUnit XML, in the dialect of Maven Surefire: what Jenkins, GitLab and most others read.
 //!
 //! A test suite for each check, a test case for each cell that was asked. What is not as expected is a `failure`; further
-//! networks in which it failed are `rerunFailure`s, or `flakyFailure`s where it also worked. What the infrastructure
-//! failed is an `error`, and what is known, blocked or not there is `skipped`, with the reason.
+//! networks in which it failed are `rerunFailure`s, or `flakyFailure`s where it also worked. What could not be settled is an
+//! `error` (the infrastructure failed, the check is likeliest wrong itself, or what failed is only suspected), and what is
+//! known, blocked or not there is `skipped`, with the reason.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -179,11 +180,11 @@ enum Case {
 fn outcome(cell: &CellModel) -> Case {
     match (cell.standing, cell.verdict) {
         (Standing::Wrong, _) => Case::Failed,
-        (_, Word::Error) => Case::Error,
+        (Standing::Unknown, _) | (_, Word::Error) => Case::Error,
         // It also works, and that it fails is known: Surefire's own word for a test that passes and flakes.
         (Standing::Known, Word::Flaky) => Case::Passed,
         (_, Word::Untested | Word::Unsupported) | (Standing::Known, _) => Case::Skipped,
-        (Standing::UnexpectedPass | Standing::Unknown | Standing::Fine, _) => Case::Passed,
+        (Standing::UnexpectedPass | Standing::Fine, _) => Case::Passed,
     }
 }
 

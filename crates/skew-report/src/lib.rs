@@ -11,9 +11,12 @@
 mod advice;
 mod assemble;
 mod badge;
+mod blocks;
 mod change;
 mod csv;
+mod end;
 mod evidence;
+mod facts;
 mod findings;
 mod grid;
 mod headline;
@@ -23,9 +26,13 @@ mod junit;
 mod markdown;
 mod model;
 mod network;
+mod range;
+mod seed;
+mod sentence;
 mod since;
 mod standing;
 mod standings;
+mod telling;
 mod terminal;
 mod text;
 mod together;
@@ -39,6 +46,7 @@ pub use assemble::model;
 pub use badge::badge;
 pub use change::{Change, ChangeFinding, ChangeTally, Since, SweepRef};
 pub use csv::{csv, csv_diff};
+pub use end::SweepEnd;
 pub use html::html;
 pub use input::Input;
 pub use junit::{junit, junit_diff};
@@ -53,7 +61,7 @@ pub use standing::Judged;
 pub use standings::{At, Standings};
 pub use terminal::{terminal, terminal_diff};
 pub use text::indented;
-pub use words::{Standing, Word};
+pub use words::{Standing, UntestedReason, Word, count};
 
 /// The model as JSON: the content of `results.json`, described by [`schema`].
 ///

@@ -9,10 +9,10 @@ use std::fmt::Write as _;
 use skew_core::model::CellId;
 
 use super::change::{Change, ChangeFinding, Since};
-use super::model::{CellModel, CheckModel, Finding, Grid, Model, State, Together};
+use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, Together};
 use super::since::Diff;
 use super::text::{clean, indented};
-use super::words::{Standing, Word, count, is_trouble};
+use super::words::{Standing, Word, count, is_trouble, point, weight, weights};
 
 /// The most that a step's summary may have on GitHub, in bytes.
 pub const SUMMARY: usize = 1 << 20;
@@ -30,7 +30,10 @@ const FINDINGS: usize = 50;
 const EVIDENCE: usize = 10;
 
 /// Characters of one line of a finding.
-const TEXT: usize = 300;
+const TEXT: usize = 1000;
+
+/// Characters of one compatibility window.
+const WINDOW: usize = 4000;
 
 /// The model as Markdown of at most `room` bytes.
 pub fn markdown(model: &Model, room: usize) -> String {
@@ -56,6 +59,9 @@ pub fn markdown(model: &Model, room: usize) -> String {
     }
     if !model.accepted.is_empty() {
         findings(&mut page, "Known failures", &model.accepted, &model.show, &cells);
+    }
+    if model.cells().any(|cell| !weight(cell.verdict, cell.counts.passed).is_empty()) {
+        page.may("what the numbers in the matrices say", &format!("{}\n\n", prose(&weights())));
     }
     if let Some(together) = &model.together {
         page.may("which versions work together", &together_table(together));
@@ -155,10 +161,17 @@ fn findings(page: &mut Page, title: &str, findings: &[Finding], show: &str, cell
         let id = first.map(|id| code(&show.replace("CELL", &id.to_string()))).unwrap_or_default();
         let known = first.and_then(|id| cells.get(id)).and_then(|cell| cell.known.as_ref());
         let why = known.map(|known| format!(": {}", prose(&clean(&known.reason, TEXT)))).unwrap_or_default();
-        let seen = finding.first_seen.as_ref().map(|sweep| format!(", since {}", day(&sweep.started)));
+        let since = if finding.cells == 1 { "since" } else { "in part since" };
+        let seen = finding.first_seen.as_ref().map(|sweep| format!(", {since} {}", day(&sweep.started)));
+        let found = finding.seen.as_ref().map(|seen| format!("<br>Seen: {}", code(&clean(seen, TEXT))));
         let text = code(&clean(&finding.text, TEXT));
         let advice = prose(&finding.advice);
-        format!("- **{word}** {}: {text}{}{why} · {id}<br>{advice}\n", finding.check, seen.unwrap_or_default())
+        format!(
+            "- **{word}** {}: {text}{}{why} · {id}<br>{advice}{}\n",
+            finding.check,
+            seen.unwrap_or_default(),
+            found.unwrap_or_default()
+        )
     };
     list(page, &what, findings.iter().map(line), findings.len());
     page.must("\n");
@@ -170,7 +183,7 @@ fn windows(page: &mut Page, model: &Model) {
     if sentences.is_empty() {
         return;
     }
-    let lines = sentences.iter().map(|sentence| format!("- {}\n", code(&clean(sentence, TEXT))));
+    let lines = sentences.iter().map(|sentence| format!("- {}\n", code(&clean(sentence, WINDOW))));
     if page.may("compatibility windows", "### Compatibility windows\n\n") {
         list(page, "compatibility windows", lines, sentences.len());
         page.must("\n");
@@ -204,7 +217,12 @@ fn cell_evidence(model: &Model, cell: &CellModel) -> String {
     let mut text = format!("{}\n\n", code(&cell.sentence));
     if let Some(network) = cell.evidence.first().and_then(|id| model.networks.get(id)) {
         let mut lines = Vec::new();
-        for seen in network.observations.iter().filter(|seen| is_trouble(seen.result)).take(5) {
+        let (own, others): (Vec<_>, Vec<_>) = network
+            .observations
+            .iter()
+            .filter(|seen| is_trouble(seen.result))
+            .partition(|seen| cell.cell.split_once(": ").is_some_and(|(check, _)| seen.check.as_str() == check));
+        for seen in own.into_iter().chain(others).take(5) {
             let ends: Vec<&str> = seen.from.iter().chain(&seen.to).map(|node| node.as_str()).collect();
             let detail = indented(&seen.detail, "  ");
             let head = format!("{} {} {}", seen.check, ends.join(" -> "), seen.result);
@@ -234,7 +252,8 @@ fn check_section(check: &CheckModel) -> String {
         text.push('\n');
     }
     for set in &check.sets {
-        let _ = writeln!(text, "- {} {}", set.verdict, code(&set.parties.join(" + ")));
+        let axes = if set.axes.is_empty() { String::new() } else { format!(" {}", point(&set.axes)) };
+        let _ = writeln!(text, "- {} {}", set.verdict, code(&format!("{}{axes}", set.parties.join(" + "))));
     }
     let tally: Vec<String> = Word::ALL
         .iter()
@@ -242,6 +261,7 @@ fn check_section(check: &CheckModel) -> String {
         .filter(|word| check.tally.of(**word) > 0)
         .map(|word| format!("{} {word}", check.tally.of(*word)))
         .collect();
+    let tally = if tally.is_empty() { vec!["no cell was asked".to_owned()] } else { tally };
     details(&format!("{}: {} ({})", check.name, prose(&check.about), tally.join(", ")), &text)
 }
 
@@ -261,36 +281,37 @@ fn grid_table(grid: &Grid) -> String {
         }
     }
     let mark = |row, column| match at.get(&(row, column)) {
-        Some(cell) => mark(cell.verdict, cell.standing),
+        Some(cell) if cell.asked => mark(cell.verdict, cell.standing, cell.counts.passed),
+        Some(cell) => format!("({})", mark(cell.verdict, cell.standing, cell.counts.passed)),
         None => "·".to_owned(),
     };
     table(&corner, &grid.rows, &grid.columns, mark)
 }
 
 fn together_table(together: &Together) -> String {
-    let mut at = BTreeMap::new();
-    for pair in &together.pairs {
-        at.insert((pair.a, pair.b), pair);
-        at.insert((pair.b, pair.a), pair);
-    }
+    let at: BTreeMap<(usize, usize), &Pair> = together.pairs.iter().map(|pair| ((pair.a, pair.b), pair)).collect();
     let mark = |row, column| match at.get(&(row, column)) {
-        Some(pair) => mark(pair.verdict, pair.standing),
+        Some(pair) => mark(pair.verdict, pair.standing, pair.networks),
         None => "·".to_owned(),
     };
     let names = &together.versions;
-    details("Which versions work together: the worst of all checks, both ways", &table("", names, names, mark))
+    details(
+        "Which versions work together: the worst of all checks of the row's version towards the column's",
+        &table("↓ →", names, names, mark),
+    )
 }
 
 /// A glyph that no Markdown takes for its own.
-fn mark(verdict: Word, standing: Standing) -> String {
+fn mark(verdict: Word, standing: Standing, networks: u32) -> String {
     let glyph = match verdict {
         Word::Flaky => '≈',
         word => word.glyph(),
     };
+    let glyph = format!("{glyph}{}", weight(verdict, networks));
     match standing {
         Standing::Known => format!("{glyph}k"),
         Standing::UnexpectedPass => format!("{glyph}!"),
-        Standing::Wrong | Standing::Unknown | Standing::Fine => glyph.to_string(),
+        Standing::Wrong | Standing::Unknown | Standing::Fine => glyph,
     }
 }
 

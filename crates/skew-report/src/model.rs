@@ -10,16 +10,17 @@ use skew_core::model::{
 };
 
 use super::change::{Change, Since, SweepRef};
+use super::end::SweepEnd;
 use super::network::NetworkModel;
-use super::words::{Standing, Word};
+use super::words::{Standing, UntestedReason, Word};
 
 /// The format that [`Model`] describes; a reader refuses a greater one.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Everything that a report says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
-    /// The number of this format: 1. It grows when a reader of the old one would be misled.
+    /// The number of this format: 2. It grows when a reader of the old one would be misled.
     pub format: u32,
     /// The version of skew that made it.
     pub skew: String,
@@ -52,7 +53,7 @@ pub struct Model {
     /// For each two roles, which of their versions work together, in ranges.
     #[serde(default)]
     pub windows: Vec<Windows>,
-    /// Which versions work together: the worst of all checks, both ways. None with fewer than two versions.
+    /// Which versions work together: the worst of all checks, each way. None with fewer than two versions.
     pub together: Option<Together>,
     /// The checks, prerequisites first.
     pub checks: Vec<CheckModel>,
@@ -94,7 +95,9 @@ pub struct SweepModel {
     /// How long it took, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<u64>,
-    /// The seed, to give back with `--seed`.
+    /// The seed, to give back with `--seed`; text, since it may be larger than what a number of JavaScript holds.
+    #[serde(with = "super::seed")]
+    #[schemars(with = "String")]
     pub seed: u64,
     /// The command line's arguments.
     pub command: Vec<String>,
@@ -105,6 +108,12 @@ pub struct SweepModel {
     /// The version that a release gate is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<VersionId>,
+    /// How it ended: why something may be left without an answer.
+    #[serde(skip_serializing_if = "SweepEnd::is_completed", default)]
+    pub end: SweepEnd,
+    /// Whether it asked less than its strategy asks (`--only`).
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub narrowed: bool,
 }
 
 /// How many cells have which verdict.
@@ -187,6 +196,9 @@ pub struct Finding {
     /// What to do about it, in one sentence.
     #[serde(default)]
     pub advice: String,
+    /// What the check expected and what was found, where it is the check that is likeliest wrong.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seen: Option<String>,
     /// The party that fails as much by itself, and so is the only one to blame.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub charged: Option<String>,
@@ -233,7 +245,7 @@ pub struct Windows {
     /// Pairs of which nothing is known.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub open: u32,
-    /// Versions that are in no range because of themselves.
+    /// Versions that are in no range because of themselves; the text says why.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub except: Vec<Except>,
     /// All that in one sentence for each range, and one for what is in none.
@@ -249,14 +261,14 @@ pub struct Window {
     pub b: [VersionId; 2],
 }
 
-/// A version of a role that works with nobody, and is itself to blame.
+/// A version of a role that is to blame alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Except {
     /// The role.
     pub role: RoleName,
     /// The version.
     pub version: VersionId,
-    /// Whether it is broken, flaky or unbuilt.
+    /// What it is to blame for, at worst.
     pub verdict: Word,
 }
 
@@ -265,25 +277,28 @@ pub struct Except {
 pub struct Together {
     /// The versions' names, in their order.
     pub versions: Vec<String>,
-    /// The pairs that some cell is about, a version with itself included.
+    /// The ordered pairs that some cell is about, a version with itself included.
     pub pairs: Vec<Pair>,
 }
 
-/// Two versions and the worst that is known of them.
+/// Two versions, and the worst that is known of the first towards the second.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Pair {
-    /// The first version's place in `versions`.
+    /// The place in `versions` of the version that acts.
     pub a: usize,
-    /// The second's, not smaller.
+    /// The place of the version that it acts upon.
     pub b: usize,
     /// The worst verdict of their cells.
     pub verdict: Word,
-    /// The most urgent standing among the cells with that verdict.
+    /// How the cell with that verdict stands to what was expected; one that is not as expected comes before all others.
     pub standing: Standing,
-    /// How many cells are about exactly these two.
+    /// How many cells are about exactly these two in this direction.
     pub cells: u32,
     /// How many of them pass.
     pub passed: u32,
+    /// The fewest networks in which one of those was seen to work; 0 where none was counted.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub networks: u32,
     /// Those that do not pass, the worst first; at most ten.
     pub worst: Vec<CellId>,
 }
@@ -335,6 +350,9 @@ pub struct CellModel {
     pub cell: String,
     /// The parties it names, in the order of the text.
     pub parties: Vec<String>,
+    /// The values of the axes beyond versions.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub axes: BTreeMap<AxisName, String>,
     /// Its row, from 0; none for a set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row: Option<usize>,
@@ -360,6 +378,18 @@ pub struct CellModel {
     pub because: Option<CellId>,
     /// How often each way.
     pub counts: Counts,
+    /// The failure rate above which a pass excludes every rate, at 95 % confidence, as a fraction.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub excludes: Option<f64>,
+    /// Why nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub untested: Option<UntestedReason>,
+    /// The networks in which it failed while what is to blame is not established.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub suspected: Option<u32>,
+    /// Whether its failures are likeliest its check's own: that has passed nowhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub wrong_check: bool,
     /// The networks that decide it, of those in this report; at most five.
     pub evidence: Vec<AttemptId>,
     /// How many networks are its evidence.

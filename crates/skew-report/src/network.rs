@@ -17,7 +17,9 @@ pub struct NetworkModel {
     pub sweep: SweepId,
     /// Why it ran, in words.
     pub reason: String,
-    /// The seed for everything random in it.
+    /// The seed for everything random in it; text, since it may be larger than what a number of JavaScript holds.
+    #[serde(with = "super::seed")]
+    #[schemars(with = "String")]
     pub seed: u64,
     /// When it began, RFC 3339.
     pub started: String,

@@ -6,10 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skew_core::model::{CellId, CheckName};
 
+use super::blocks::{Block, blocks};
 use super::change::{Change, ChangeFinding, ChangeTally, Since, SweepRef};
-use super::findings::blocks;
+use super::findings::{at_values, ids};
 use super::model::{CellModel, FORMAT, Model, Was};
-use super::standings::{At, Standings};
+use super::range::Order;
+use super::standings::{At, Standings, latest};
 use super::words::{Standing, Word, count, thousands};
 
 /// Cells named by one sentence.
@@ -50,13 +52,6 @@ fn is_worse(before: Option<&At>, cell: &CellModel) -> bool {
         && before.is_none_or(|before| before.asked && !fails(before.verdict, before.standing))
 }
 
-/// What a cell came to in the last of some sweeps, the oldest first, that asked it: one that asked less in between made
-/// nothing new. Without any, what the last one knew of it.
-fn latest<'a>(past: &'a [Standings], id: &CellId) -> Option<&'a At> {
-    let asked = past.iter().rev().find_map(|standings| standings.cells.get(id).filter(|at| at.asked));
-    asked.or_else(|| past.last()?.cells.get(id))
-}
-
 /// Writes into a report what was before it: `past` are earlier sweeps, the oldest first. Each cell is compared with the last
 /// one that asked it, and what is gone with the last one.
 pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
@@ -72,7 +67,7 @@ pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
                 cell.change = None;
                 continue;
             }
-            let before = latest(past, &cell.id);
+            let before = latest(past, &cell.id).map(|(_, at)| at);
             cell.change = change(before, cell.verdict, cell.standing, cell.asked);
             let is_worse = is_worse(before, cell);
             worse |= is_worse;
@@ -81,15 +76,15 @@ pub(super) fn annotate(model: &mut Model, past: &[Standings]) {
     }
     let begun: BTreeMap<CellId, usize> = model.cells().map(|cell| (cell.id.clone(), begun(cell))).collect();
     for finding in model.findings.iter_mut().chain(&mut model.accepted) {
-        finding.first_seen = (!past.is_empty())
-            .then(|| {
-                let begun = finding.ids.iter().filter_map(|id| begun.get(id).copied());
-                begun.min().and_then(|at| model.sweeps.get(at).cloned())
-            })
-            .flatten();
+        // Of cells that are not named nothing is known here.
+        let all_named = finding.ids.len() == finding.cells as usize;
+        let begun = finding.ids.iter().filter_map(|id| begun.get(id).copied()).min();
+        let begun = begun.filter(|_| all_named && !past.is_empty());
+        finding.first_seen = begun.and_then(|at| model.sweeps.get(at).cloned());
     }
     model.since = last.map(|last| {
-        let gone = gone(last, model);
+        // A sweep that was to ask less says nothing about the rest.
+        let gone = if model.sweep.narrowed { Vec::new() } else { gone(last, model) };
         tally.gone = gone.len() as u32;
         let mut findings = findings(model, past);
         findings.extend(gone_findings(&gone));
@@ -147,22 +142,22 @@ fn gone<'a>(before: &'a Standings, model: &Model) -> Vec<(&'a CellId, &'a At)> {
 
 fn findings(model: &Model, past: &[Standings]) -> Vec<ChangeFinding> {
     let key = |cell: &CellModel| {
-        let was = latest(past, &cell.id).map(|at| at.verdict);
+        let was = latest(past, &cell.id).map(|(_, at)| at.verdict);
         cell.change.map(|change| (change, was, cell.verdict, cell.standing))
     };
+    let order = Order::new(model.versions.iter().map(|version| (&version.id, &version.source)));
     let mut findings = Vec::new();
     for check in &model.checks {
-        for block in blocks(check, &key) {
-            let (change, was, verdict, standing) = block.key;
+        for Block { key: (change, was, verdict, standing), place, cells, .. } in blocks(check, &order, &key) {
             findings.push(ChangeFinding {
                 change,
                 was: was.filter(|_| change != Change::New),
                 verdict: Some(verdict),
                 standing: Some(standing),
                 check: check.name.clone(),
-                text: block.text,
-                cells: block.cells,
-                ids: block.ids,
+                text: at_values(&place, &cells),
+                cells: cells.len() as u32,
+                ids: ids(&cells),
             });
         }
     }
@@ -196,7 +191,10 @@ fn headline(tally: &ChangeTally, before: &SweepRef) -> String {
         }
     };
     add(tally.regressed, &|n| format!("{n} {} regressed", if tally.regressed == 1 { "cell" } else { "cells" }));
-    add(tally.changed_wrong, &|n| format!("{n} fail that were not known to"));
+    add(tally.changed_wrong, &|n| match tally.changed_wrong {
+        1 => "1 fails that was not known to".to_owned(),
+        _ => format!("{n} fail that were not known to"),
+    });
     add(tally.fixed, &|n| format!("{n} fixed"));
     add(tally.new, &|n| match tally.new_wrong {
         0 => format!("{n} new"),
@@ -211,7 +209,7 @@ fn headline(tally: &ChangeTally, before: &SweepRef) -> String {
 /// Every change of a cell between two sweeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Diff {
-    /// The number of this format: 1. It grows when a reader of the old one would be misled.
+    /// The number of this format: 2. It grows when a reader of the old one would be misled.
     pub format: u32,
     /// The version of skew that made it.
     pub skew: String,
@@ -267,7 +265,8 @@ pub fn diff(before: &Standings, after: &mut Model) -> Diff {
             sentence: Some(cell.sentence.clone()),
         })
     });
-    let gone = gone(before, after).into_iter().map(|(id, at)| CellChange {
+    let gone = if after.sweep.narrowed { Vec::new() } else { gone(before, after) };
+    let gone = gone.into_iter().map(|(id, at)| CellChange {
         id: id.clone(),
         cell: at.cell.clone(),
         change: Change::Gone,
@@ -309,10 +308,11 @@ mod tests {
                 asked,
             });
             let sweep = SweepRef { id: skew_core::model::SweepId("s".to_owned()), started: String::new() };
-            Standings { sweep, cells: at.into_iter().map(|at| (cell.id(), at)).collect() }
+            let cells = at.into_iter().map(|at| (cell.id(), at)).collect();
+            Standings { sweep, cells, commits: BTreeMap::new() }
         };
         let check = |past: &[Standings], expect: Option<Word>| {
-            assert_eq!(latest(past, &cell.id()).map(|at| at.verdict), expect, "{past:?}");
+            assert_eq!(latest(past, &cell.id()).map(|(_, at)| at.verdict), expect, "{past:?}");
         };
         check(&[], None);
         check(&[sweep(None, Word::Pass)], None);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skew_core::model::{CellId, CheckName, SweepRecord};
+use skew_core::model::{CellId, CheckName, CommitId, SweepRecord, VersionId};
 
 use super::change::SweepRef;
 use super::model::Model;
@@ -17,6 +17,8 @@ pub struct Standings {
     pub sweep: SweepRef,
     /// Its cells.
     pub cells: BTreeMap<CellId, At>,
+    /// The commit that each of its versions had.
+    pub commits: BTreeMap<VersionId, CommitId>,
 }
 
 /// What a cell came to in one sweep.
@@ -47,7 +49,11 @@ impl Standings {
             };
             (row.cell.id(), at)
         });
-        Self { sweep: SweepRef { id: sweep.id.clone(), started: instant(sweep.started_ms) }, cells: cells.collect() }
+        Self {
+            sweep: SweepRef { id: sweep.id.clone(), started: instant(sweep.started_ms) },
+            cells: cells.collect(),
+            commits: sweep.versions.iter().cloned().collect(),
+        }
     }
 
     /// Those of a report.
@@ -63,6 +69,15 @@ impl Standings {
             };
             (cell.id.clone(), at)
         });
-        Self { sweep: model.this_sweep(), cells: cells.collect() }
+        let commits = model.versions.iter().map(|version| (version.id.clone(), version.commit.clone()));
+        Self { sweep: model.this_sweep(), cells: cells.collect(), commits: commits.collect() }
     }
+}
+
+/// What a cell came to in the last of some sweeps, the oldest first, that asked it: one that asked less in between made
+/// nothing new. Without any, what the last one knew of it.
+pub(super) fn latest<'a>(past: &'a [Standings], id: &CellId) -> Option<(&'a Standings, &'a At)> {
+    let known = |standings: &'a Standings| Some((standings, standings.cells.get(id)?));
+    let asked = past.iter().rev().filter_map(known).find(|(_, at)| at.asked);
+    asked.or_else(|| known(past.last()?))
 }

@@ -6,13 +6,16 @@ use std::fmt::Write as _;
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
 
 use super::change::Since;
-use super::model::{CellModel, Grid, Model};
+use super::model::{CellModel, Finding, Grid, Model};
 use super::since::Diff;
 use super::text::clean;
-use super::words::{Standing, Word, count};
+use super::words::{Standing, Word, count, point, weight, weights};
 
 /// Findings listed before the rest is only counted.
 const FINDINGS: usize = 40;
+
+/// Characters of one line of a finding.
+const TEXT: usize = 1000;
 
 /// Characters of a version's name.
 const NAME: usize = 60;
@@ -32,12 +35,17 @@ pub fn terminal(model: &Model, width: usize, colour: bool) -> String {
             }
         }
         for set in &check.sets {
-            let _ = writeln!(text, "  {} {}", mark(set), set.parties.join(" + "));
+            let axes = if set.axes.is_empty() { String::new() } else { format!(" {}", point(&set.axes)) };
+            let _ = writeln!(text, "  {} {}{axes}", mark(set), set.parties.join(" + "));
         }
         text.push('\n');
     }
     if let Some(legend) = legend(model) {
-        let _ = writeln!(text, "{legend}\n");
+        let _ = writeln!(text, "{legend}");
+        if model.cells().any(|cell| !weight(cell.verdict, cell.counts.passed).is_empty()) {
+            let _ = writeln!(text, "{}", weights());
+        }
+        text.push('\n');
     }
     if !model.findings.is_empty() {
         push_table(&mut text, findings(model, width, colour), colour);
@@ -57,8 +65,17 @@ pub fn terminal(model: &Model, width: usize, colour: bool) -> String {
         push_changes(&mut text, since, width, colour);
     }
     if let Some(first) = model.findings.first() {
-        let _ =
-            writeln!(text, "First: {} {}: {}. {}", first.verdict, first.check, clean(&first.text, 300), first.advice);
+        let _ = writeln!(
+            text,
+            "First: {} {}: {}. {}",
+            word(first),
+            first.check,
+            clean(first.text.trim_end_matches('.'), TEXT),
+            first.advice
+        );
+        if let Some(seen) = &first.seen {
+            let _ = writeln!(text, "Seen: {seen}");
+        }
         if let Some(id) = first.ids.first() {
             let _ = writeln!(text, "Evidence: {}", model.show.replace("CELL", &id.to_string()));
         }
@@ -70,7 +87,7 @@ pub fn terminal(model: &Model, width: usize, colour: bool) -> String {
 fn push_windows(text: &mut String, model: &Model) {
     for windows in &model.windows {
         for sentence in &windows.text {
-            let _ = writeln!(text, "{}", clean(sentence, 1000));
+            let _ = writeln!(text, "{}", clean(sentence, 4000));
         }
     }
     if !model.windows.is_empty() {
@@ -100,7 +117,7 @@ fn push_changes(text: &mut String, since: &Since, width: usize, colour: bool) {
         table.add_row(vec![
             styled(Cell::new(finding.change.text()), word, finding.standing.unwrap_or(Standing::Fine), colour),
             Cell::new(&finding.check),
-            Cell::new(clean(&finding.text, 300)),
+            Cell::new(clean(&finding.text, TEXT)),
             Cell::new(finding.step()),
             Cell::new(id),
         ]);
@@ -126,7 +143,7 @@ fn push_table(text: &mut String, table: Table, colour: bool) {
 
 /// Splits a matrix' columns so that each part fits.
 fn blocks(grid: &Grid, width: usize) -> Vec<std::ops::Range<usize>> {
-    let cell = |name: &String| name.chars().count().max(2) + 2;
+    let cell = |name: &String| name.chars().count().max(4) + 2;
     let head = corner(grid).chars().count().max(grid.rows.iter().map(|row| row.chars().count()).max().unwrap_or(0)) + 4;
     let mut blocks = Vec::new();
     let (mut start, mut used) = (0, head);
@@ -181,13 +198,23 @@ fn matrix(grid: &Grid, columns: std::ops::Range<usize>, colour: bool) -> Table {
     table
 }
 
-/// A cell's glyph, with `k` where a known failure expects it and `!` where one no longer fails.
+/// A cell's glyph, with how many networks passed, `k` where a known failure expects it, `!` where one no longer fails, and
+/// in parentheses when it was not asked.
 fn mark(cell: &CellModel) -> String {
-    let glyph = cell.verdict.glyph();
+    let glyph = format!("{}{}", cell.verdict.glyph(), weight(cell.verdict, cell.counts.passed));
     match cell.standing {
         Standing::Known => format!("{glyph}k"),
         Standing::UnexpectedPass => format!("{glyph}!"),
-        Standing::Wrong | Standing::Unknown | Standing::Fine => glyph.to_string(),
+        Standing::Fine if !cell.asked => format!("({glyph})"),
+        Standing::Wrong | Standing::Unknown | Standing::Fine => glyph,
+    }
+}
+
+/// A finding's verdict as people read it.
+fn word(finding: &Finding) -> &'static str {
+    match finding.standing {
+        Standing::UnexpectedPass => "no longer fails",
+        Standing::Wrong | Standing::Unknown | Standing::Known | Standing::Fine => finding.verdict.text(),
     }
 }
 
@@ -224,6 +251,10 @@ fn legend(model: &Model) -> Option<String> {
     if model.tally.unexpected_pass > 0 {
         parts.push(format!("! no longer fails {}", model.tally.unexpected_pass));
     }
+    let not_asked = model.cells().filter(|cell| !cell.asked).count();
+    if not_asked > 0 {
+        parts.push(format!("( ) not asked {not_asked}"));
+    }
     (!parts.is_empty()).then(|| parts.join("   "))
 }
 
@@ -233,15 +264,11 @@ fn findings(model: &Model, width: usize, colour: bool) -> Table {
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_width(u16::try_from(width.max(40)).unwrap_or(u16::MAX));
     for finding in model.findings.iter().take(FINDINGS) {
-        let word = match finding.standing {
-            Standing::UnexpectedPass => "no longer fails".to_owned(),
-            Standing::Wrong | Standing::Unknown | Standing::Known | Standing::Fine => finding.verdict.to_string(),
-        };
         let id = finding.ids.first().map(ToString::to_string).unwrap_or_default();
         table.add_row(vec![
-            styled(Cell::new(word), finding.verdict, finding.standing, colour),
+            styled(Cell::new(word(finding)), finding.verdict, finding.standing, colour),
             Cell::new(&finding.check),
-            Cell::new(clean(&finding.text, 300)),
+            Cell::new(clean(&finding.text, TEXT)),
             Cell::new(id),
         ]);
     }

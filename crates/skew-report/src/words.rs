@@ -4,10 +4,8 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use skew_core::model::{Counts, Fault, Outcome, Reason, Untested, Verdict, VerdictKind};
-use skew_core::verdict::{excluded_rate, interval};
-
-use super::text::clean;
+use skew_core::model::{AxisPoint, Fault, Outcome, Reason, Untested, VerdictKind};
+use skew_core::verdict::excluded_rate;
 
 /// A verdict's word, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -99,6 +97,40 @@ impl fmt::Display for Word {
     }
 }
 
+/// Why nothing is known about a cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UntestedReason {
+    /// Another cell fails, and this one cannot be tried without it.
+    Blocked,
+    /// An image it needs could not be built.
+    Unbuilt,
+    /// The topology has no seats for it.
+    NotSeated,
+    /// The strategy does not ask it.
+    NotAsked,
+    /// It was asked, and has not run yet.
+    Pending,
+    /// It was tried as often as the bounds allow.
+    Exhausted,
+    /// It failed, and what is to blame is not established.
+    Suspected,
+}
+
+impl UntestedReason {
+    pub(super) fn of(why: &Untested) -> Self {
+        match why {
+            Untested::Blocked { .. } => Self::Blocked,
+            Untested::Unbuilt { .. } => Self::Unbuilt,
+            Untested::NotSeated => Self::NotSeated,
+            Untested::NotAsked => Self::NotAsked,
+            Untested::Pending => Self::Pending,
+            Untested::Exhausted => Self::Exhausted,
+            Untested::Suspected { .. } => Self::Suspected,
+        }
+    }
+}
+
 /// How a cell stands to what was expected of it, the most urgent first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -126,6 +158,15 @@ impl Standing {
             Self::Fine => "as expected",
         }
     }
+
+    /// In words, for a cell: nothing is expected of what was not asked, and of what another cell explains only that one.
+    pub fn of_cell(self, verdict: Word, asked: bool) -> &'static str {
+        match (self, verdict) {
+            (Self::Fine, _) if !asked => "not asked",
+            (Self::Fine, Word::Untested) => "explained by another cell",
+            _ => self.text(),
+        }
+    }
 }
 
 /// A rate as a percentage that never says 0 or 100 of what is neither.
@@ -140,15 +181,16 @@ pub(super) fn percent(rate: f64) -> String {
     }
 }
 
-/// `1 network`, `2 networks`.
-pub(super) fn count(n: u32, noun: &str) -> String {
+/// `1 network`, `2 networks`, `12,345 networks`.
+pub fn count(n: impl Into<u64>, noun: &str) -> String {
+    let n = n.into();
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", thousands(n))
 }
 
 /// `12,345`.
-pub(super) fn thousands(n: u32) -> String {
-    let digits = n.to_string();
+pub(super) fn thousands(n: impl Into<u64>) -> String {
+    let digits = n.into().to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
         if i > 0 && (digits.len() - i).is_multiple_of(3) {
@@ -159,93 +201,43 @@ pub(super) fn thousands(n: u32) -> String {
     text
 }
 
-/// What a verdict says, in whole sentences.
-pub(super) fn sentence(verdict: &Verdict) -> String {
-    let Counts { passed, failed, mixed, passed_isolated, failed_isolated, oks, .. } = verdict.counts;
-    let networks = passed + failed + mixed;
-    match &verdict.kind {
-        VerdictKind::Pass if passed == 0 => "It works.".to_owned(),
-        VerdictKind::Pass => {
-            let often = match networks {
-                1 => "the one network that tried it".to_owned(),
-                n if n == passed => format!("all {} networks that tried it", thousands(n)),
-                n => format!("{} of {} networks that tried it", thousands(passed), thousands(n)),
-            };
-            // A failure that nobody else explains is no pass.
-            let others = match networks - passed {
-                0 => "",
-                1 => " In the other one it failed because of somebody else who was there.",
-                _ => " In the others it failed because of somebody else who was there.",
-            };
-            format!(
-                "It worked in {often} ({}). At 95 % confidence that excludes a failure rate above {}.{others}",
-                count(oks, "observation"),
-                percent(excluded_rate(passed)),
-            )
-        }
-        VerdictKind::Fail => format!(
-            "It failed in {} of {}, {} in isolation, and {} there.",
-            thousands(failed),
-            count(networks, "network"),
-            match failed_isolated {
-                0 => "never".to_owned(),
-                n => thousands(n),
-            },
-            match passed_isolated {
-                0 => "never worked".to_owned(),
-                n => format!("worked {}", count(n, "time")),
-            },
-        ),
-        VerdictKind::Flaky { charged } => {
-            let (low, high) = interval(failed + mixed, networks);
-            let rate = f64::from(failed + mixed) / f64::from(networks.max(1));
-            let mut text = format!(
-                "It worked in {} and failed in {} of {}: a failure rate of {} (95 % interval: {} to {}).",
-                thousands(passed + mixed),
-                thousands(failed + mixed),
-                count(networks, "network"),
-                percent(rate),
-                percent(low),
-                percent(high),
-            );
-            if let Some(party) = charged {
-                text.push_str(&format!(" It is charged to {party}, which fails as often with itself."));
-            }
-            text
-        }
-        VerdictKind::Interference => format!(
-            "It fails when all of these run together, although every pair of them works: {} of {} failed. No smaller set \
-             of them fails.",
-            thousands(failed + mixed),
-            count(networks, "network"),
-        ),
-        VerdictKind::Broken { party } => {
-            let seen = match networks {
-                0 => String::new(),
-                n => format!(" Here it failed in {} of {}.", thousands(failed + mixed), count(n, "network")),
-            };
-            format!("{party} fails this check with itself, so nothing else is to blame.{seen}")
-        }
-        VerdictKind::Unbuilt { detail } => {
-            format!("The image could not be built: {}", clean(detail, 500))
-        }
-        VerdictKind::Unsupported => "The check does not exist at one of these versions.".to_owned(),
-        VerdictKind::Error { detail, .. } => format!(
-            "The harness or its infrastructure failed, which says nothing about these versions: {}",
-            clean(detail, 500)
-        ),
-        VerdictKind::Untested(why) => match why {
-            Untested::Blocked { by } => format!("It cannot be tried while this fails: {by}"),
-            Untested::Unbuilt { by } => format!("It cannot be tried without an image: {by}"),
-            Untested::NotSeated => "The topology has no seats for it.".to_owned(),
-            Untested::NotAsked => "The strategy does not ask it.".to_owned(),
-            Untested::Pending => "It was not tried yet: the sweep ended before its turn.".to_owned(),
-            Untested::Suspected { networks } => {
-                format!("It failed in {}, and what is to blame is not established.", count(*networks, "network"))
-            }
-            Untested::Exhausted => "It was tried as often as the bounds allow, and nothing could be told.".to_owned(),
-        },
+/// How many networks stand behind a pass, to go beside its glyph: one network is no fifty.
+pub(super) fn weight(verdict: Word, networks: u32) -> String {
+    match (verdict, networks) {
+        (Word::Pass, 1..100) => networks.to_string(),
+        (Word::Pass, 100..) => "99+".to_owned(),
+        (_, _) => String::new(),
     }
+}
+
+/// What the number beside a pass says.
+pub(super) fn weights() -> String {
+    let rates: Vec<String> = [1, 5, 29, 99]
+        .into_iter()
+        .map(|networks| format!("{networks} above {}", percent(excluded_rate(networks))))
+        .collect();
+    format!(
+        "the number beside ✓: networks that worked; at 95 % confidence these exclude failure rates: {}",
+        rates.join(", ")
+    )
+}
+
+/// `a`, `a and b`, `a, b and c`.
+pub(super) fn list(words: &[impl AsRef<str>]) -> String {
+    match words {
+        [] => String::new(),
+        [one] => one.as_ref().to_owned(),
+        [first @ .., last] => {
+            let first: Vec<&str> = first.iter().map(AsRef::as_ref).collect();
+            format!("{} and {}", first.join(", "), last.as_ref())
+        }
+    }
+}
+
+/// Values of axes as cells have them: `[database=h2, tls=on]`.
+pub(super) fn point(axes: &AxisPoint) -> String {
+    let values: Vec<String> = axes.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
+    format!("[{}]", values.join(", "))
 }
 
 /// Why a network ran.
@@ -285,20 +277,6 @@ pub(super) fn is_trouble(outcome: Outcome) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skew_core::model::{ErrorSource, Party};
-
-    fn verdict(kind: VerdictKind, passed: u32, failed: u32, mixed: u32) -> Verdict {
-        let counts = Counts {
-            passed,
-            failed,
-            mixed,
-            passed_isolated: 0,
-            failed_isolated: failed.min(1),
-            oks: passed * 4,
-            failures: failed,
-        };
-        Verdict { counts, ..Verdict::bare(kind) }
-    }
 
     #[test]
     fn percentages_never_claim_certainty() {
@@ -307,91 +285,8 @@ mod tests {
         {
             assert_eq!(percent(rate), expect);
         }
-        for (n, expect) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+        for (n, expect) in [(0_u32, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(thousands(n), expect);
         }
-    }
-
-    #[test]
-    fn every_verdict_has_its_sentence() {
-        let party: Party = match "pay: notary@v3".parse::<skew_core::model::Cell>().unwrap().subject {
-            skew_core::model::Subject::Alone(party) => party,
-            other => panic!("{other}"),
-        };
-        let cell = "ready: node@v2".parse().unwrap();
-        let check = |kind, passed, failed, mixed, expect: &str| {
-            assert_eq!(sentence(&verdict(kind, passed, failed, mixed)), expect);
-        };
-        check(
-            VerdictKind::Pass,
-            1,
-            0,
-            0,
-            "It worked in the one network that tried it (4 observations). At 95 % confidence that excludes a failure rate above 95 %.",
-        );
-        check(
-            VerdictKind::Pass,
-            3,
-            0,
-            0,
-            "It worked in all 3 networks that tried it (12 observations). At 95 % confidence that excludes a failure rate above 63 %.",
-        );
-        check(
-            VerdictKind::Pass,
-            3,
-            1,
-            0,
-            "It worked in 3 of 4 networks that tried it (12 observations). At 95 % confidence that excludes a failure rate above 63 %. In the other one it failed because of somebody else who was there.",
-        );
-        check(VerdictKind::Pass, 0, 0, 0, "It works.");
-        check(VerdictKind::Fail, 0, 2, 0, "It failed in 2 of 2 networks, 1 in isolation, and never worked there.");
-        check(
-            VerdictKind::Flaky { charged: None },
-            3,
-            0,
-            1,
-            "It worked in 4 and failed in 1 of 4 networks: a failure rate of 25 % (95 % interval: 5 % to 70 %).",
-        );
-        check(
-            VerdictKind::Flaky { charged: Some(party.clone()) },
-            1,
-            1,
-            0,
-            "It worked in 1 and failed in 1 of 2 networks: a failure rate of 50 % (95 % interval: 9 % to 91 %). It is \
-             charged to notary@v3, which fails as often with itself.",
-        );
-        check(
-            VerdictKind::Interference,
-            0,
-            2,
-            0,
-            "It fails when all of these run together, although every pair of them works: 2 of 2 networks failed. No \
-             smaller set of them fails.",
-        );
-        check(
-            VerdictKind::Broken { party },
-            0,
-            1,
-            0,
-            "notary@v3 fails this check with itself, so nothing else is to blame. Here it failed in 1 of 1 network.",
-        );
-        check(
-            VerdictKind::Unbuilt { detail: "cc: \u{1b}[31mno".to_owned() },
-            0,
-            0,
-            0,
-            "The image could not be built: cc: ␛[31mno",
-        );
-        check(VerdictKind::Unsupported, 0, 0, 0, "The check does not exist at one of these versions.");
-        check(
-            VerdictKind::Error { detail: "disk full".to_owned(), source: ErrorSource::Infrastructure },
-            0,
-            0,
-            0,
-            "The harness or its infrastructure failed, which says nothing about these versions: disk full",
-        );
-        let untested = VerdictKind::Untested;
-        check(untested(Untested::Blocked { by: cell }), 0, 0, 0, "It cannot be tried while this fails: ready: node@v2");
-        check(untested(Untested::NotSeated), 0, 0, 0, "The topology has no seats for it.");
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use skew_report::count;
 use skew_spec::BLANK;
 
 use super::Globals;
@@ -45,8 +46,9 @@ pub(super) fn run(globals: &Globals, args: &InitArgs) -> Result<(), CliError> {
         return globals.print_json(&serde_json::json!({ "spec": path, "blanks": blanks }));
     }
     globals.print(&format!(
-        "wrote {}: fill in the {blanks} lines marked `{BLANK}`, then `skew validate` and `skew plan`\n",
-        path.display()
+        "wrote {}: fill in the {} marked `{BLANK}`, then `skew validate` and `skew plan`\n",
+        path.display(),
+        count(blanks as u64, "line")
     ))
 }
 

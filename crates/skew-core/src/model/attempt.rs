@@ -175,6 +175,19 @@ pub struct SweepRecord {
     /// Evidence from before this time, in milliseconds since 1970, was not believed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub believed_since_ms: u64,
+    /// What ended it before every cell was settled; none when it was not cut short, or was interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut_short: Option<CutShort>,
+}
+
+/// Which limit of time ended a sweep before every cell that it asked was settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CutShort {
+    /// The budget that the command line gave: what ran was finished.
+    Budget,
+    /// The spec's `[limits] sweep`: what ran was torn down.
+    Limit,
 }
 
 fn is_zero(ms: &u64) -> bool {

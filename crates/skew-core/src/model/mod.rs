@@ -14,7 +14,9 @@ mod remote;
 mod verdict;
 mod version;
 
-pub use attempt::{Attempt, BuildRecord, BuildResult, End, Excerpt, Exit, Fault, LogRef, Moment, SweepRecord};
+pub use attempt::{
+    Attempt, BuildRecord, BuildResult, CutShort, End, Excerpt, Exit, Fault, LogRef, Moment, SweepRecord,
+};
 pub use cell::{AxisPoint, Cell, CellId, Party, Subject};
 pub use digest::{Digest, DigestBuilder};
 pub use ids::{AttemptId, NetworkId, SweepId};

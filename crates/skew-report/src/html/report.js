@@ -200,7 +200,7 @@
       cell.known ? el("p", { class: "reason" },
         cell.standing === "unexpected-pass" ? "It was known to fail, and no longer does: " : "Known failure: ", cell.known.reason, " ",
         cell.known.link ? el("a", { href: cell.known.link, rel: "noreferrer noopener" }, cell.known.link) : null) : null,
-      cell.asked ? null : el("p", { class: "soft" }, "The strategy does not ask it: it was seen on the way, and counts for nothing."),
+      cell.asked ? null : el("p", { class: "soft" }, "It was not asked: it was seen on the way, and counts for nothing."),
       cell.because && cells.has(cell.because) ? el("ul", { class: "cells" }, cellLink(cell.because)) : null,
       cell.history ? [el("h3", {}, "Over the sweeps"), el("ul", {}, cell.history.map((was) => el("li", {},
         was.verdict ? badge(was.verdict, was.standing) : "not asked", " since " + model.sweeps[was.sweep].started)))] : null,
@@ -215,11 +215,11 @@
 
   function showPair(pair) {
     const [a, b] = [model.together.versions[pair.a], model.together.versions[pair.b]];
-    const title = a === b ? a + " with itself" : a + " with " + b;
+    const title = a === b ? a + " with itself" : a + " towards " + b;
     show(
       [badge(pair.verdict, pair.standing), " " + title],
-      el("p", { id: "sentence" }, pair.passed + " of " + plural(pair.cells, "cell") + " between them "
-        + (pair.cells === 1 ? "passes." : "pass.")),
+      el("p", { id: "sentence" }, pair.passed + " of " + plural(pair.cells, "cell") + " of " + title + " "
+        + (pair.passed === 1 ? "passes." : "pass.")),
       pair.worst.length ? [el("h3", {}, "What does not pass"), el("ul", { class: "cells" }, pair.worst.map(cellLink))] : null);
   }
 

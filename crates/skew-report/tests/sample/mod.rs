@@ -10,7 +10,7 @@ use skew_core::model::{
     Observation, Outcome, Overlay, Party, Reason, RoleAxis, RoleKind, RoleName, Scope, Seat, Strategy, Subject,
     SweepId, SweepRecord, Unbuilt, Untested, Verdict, VerdictKind, Verdicts, Version, VersionId,
 };
-use skew_report::{Input, Judged, Model, Standings, model};
+use skew_report::{Input, Judged, Model, Standings, SweepEnd, model};
 
 /// What tries to run in a reader's browser.
 pub(crate) const HOSTILE: &str =
@@ -29,8 +29,10 @@ pub(crate) fn golden() -> Model {
     serde_json::from_str(data).unwrap()
 }
 
+#[derive(Clone)]
 pub(crate) struct Sample {
     pub sweep: SweepRecord,
+    pub end: SweepEnd,
     pub matrix: Matrix,
     pub verdicts: Verdicts,
     pub asked: BTreeSet<Cell>,
@@ -53,7 +55,9 @@ impl Sample {
         model(&Input {
             system: "ledger",
             sweep: &self.sweep,
+            end: self.end,
             judged: self.judged(),
+            focus: None,
             attempts: &self.attempts,
             builds: &self.builds,
             spec_path: "matrix/ledger.toml",
@@ -78,7 +82,7 @@ fn node(name: String) -> NodeName {
     name.parse().unwrap()
 }
 
-fn version(n: usize, label: &str) -> Version {
+pub(crate) fn version(n: usize, label: &str) -> Version {
     Version {
         id: VersionId::new(label),
         source: "ledger".parse().unwrap(),
@@ -92,7 +96,7 @@ fn version(n: usize, label: &str) -> Version {
     }
 }
 
-fn role_axis(name: &str, labels: &[String], unbuilt: &[&str], count: Count) -> RoleAxis {
+pub(crate) fn role_axis(name: &str, labels: &[String], unbuilt: &[&str], count: Count) -> RoleAxis {
     let member = |label: &String| {
         let id = VersionId::new(label);
         let failed =
@@ -109,7 +113,7 @@ fn role_axis(name: &str, labels: &[String], unbuilt: &[&str], count: Count) -> R
     }
 }
 
-fn check_axis(name: &str, scope: Scope, after: &[&str]) -> CheckAxis {
+pub(crate) fn check_axis(name: &str, scope: Scope, after: &[&str]) -> CheckAxis {
     CheckAxis {
         name: check_name(name),
         scope,
@@ -122,7 +126,7 @@ fn check_axis(name: &str, scope: Scope, after: &[&str]) -> CheckAxis {
     }
 }
 
-fn pair(from: &str, to: &str, via: &[&str], symmetric: bool) -> Scope {
+pub(crate) fn pair(from: &str, to: &str, via: &[&str], symmetric: bool) -> Scope {
     Scope::Pair { from: role(from), to: role(to), via: via.iter().map(|name| role(name)).collect(), symmetric }
 }
 
@@ -154,7 +158,9 @@ pub(crate) fn empty(versions: usize) -> Sample {
             spec: Digest::of(b"spec"),
             question: None,
             believed_since_ms: 0,
+            cut_short: None,
         },
+        end: SweepEnd::Completed,
         matrix: Matrix {
             versions: labels.iter().enumerate().map(|(n, label)| version(n, label)).collect(),
             roles: vec![
