@@ -4,3 +4,4 @@ mod model;
 mod outputs;
 #[path = "../sample/mod.rs"]
 mod report_sample;
+mod sentences;
