@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skew_core::model::{AxisPoint, Cell, CellId, Party, Scope, Subject, Untested, VerdictKind, VersionId};
+use skew_core::model::{AxisPoint, Cell, CellId, Party, RoleKind, Scope, Subject, Untested, VerdictKind, VersionId};
 use skew_report::SweepEnd;
 
 use super::cells::{cell_sentence, number, take};
@@ -405,8 +405,12 @@ impl<'a, 't> Reader<'a, 't> {
 /// The worst of all checks of one version towards another.
 pub(crate) fn towards(truth: &Truth<'_>, from: &str, to: &str) -> BTreeMap<Cell, VerdictKind> {
     let is = |party: &Party, version: &str| party.version.as_str() == version;
+    // The version of a pinned role is in question nowhere.
+    let pinned =
+        |party: &Party| truth.now.matrix.role(&party.role).is_some_and(|role| matches!(role.kind, RoleKind::Pinned(_)));
     let about = |cell: &Cell| match &cell.subject {
-        Subject::Alone(party) => is(party, from) && from == to,
+        Subject::Alone(party) => !pinned(party) && is(party, from) && from == to,
+        Subject::Ordered(a, b) if pinned(b) => is(a, from) && from == to,
         Subject::Ordered(a, b) => is(a, from) && is(b, to),
         Subject::Symmetric(a, b) => (is(a, from) && is(b, to)) || (is(a, to) && is(b, from)),
         Subject::Set(_) => false,

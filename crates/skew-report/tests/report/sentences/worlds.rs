@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skew_core::model::{
     Axis, AxisPoint, Cell, CommitId, Count, Counts, Digest, End, ErrorSource, Explained, Explanation, Fault, Overlay,
-    Party, Scope, Strategy, Subject, SweepId, Unbuilt, Untested, Verdict, VerdictKind, Version, VersionId,
+    Party, RoleKind, Scope, Strategy, Subject, SweepId, Unbuilt, Untested, Verdict, VerdictKind, Version, VersionId,
 };
 use skew_report::{Standings, SweepEnd};
 
@@ -122,7 +122,11 @@ fn system(sample: &mut Sample, dice: &mut Dice) {
         }
         axis
     };
+    let pinned = VersionId::new(&labels[0]);
     sample.matrix.roles = vec![member("notary"), member("node")];
+    let mut database_role = role_axis("db", &labels[..1], &[], Count::Exactly(1));
+    database_role.kind = RoleKind::Pinned(pinned);
+    sample.matrix.roles.push(database_role);
     let database = |values: &[&str]| Axis {
         name: "database".parse().unwrap(),
         values: values.iter().map(|value| (*value).to_owned()).collect(),
@@ -137,6 +141,7 @@ fn system(sample: &mut Sample, dice: &mut Dice) {
         check_axis("pay", pair("node", "node", &["notary"], false), &["registers"]),
         check_axis("gossip", pair("node", "node", &[], true), &[]),
         check_axis("trust", pair("node", "notary", &[], true), &[]),
+        check_axis("stores", pair("node", "db", &[], false), &[]),
         check_axis("ready", Scope::Node { roles: vec![role("node"), role("notary")] }, &[]),
     ];
     sample.matrix.checks = all.into_iter().filter(|_| dice.chance(60)).collect();
