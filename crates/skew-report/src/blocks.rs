@@ -9,7 +9,7 @@ use super::range::Order;
 use super::words::{Word, list};
 
 /// Parties named of those that fail once they join others.
-const JOINING: usize = 4;
+const JOINING: usize = 8;
 
 /// Ranges of versions on one side of a block.
 const RANGES: usize = 4;

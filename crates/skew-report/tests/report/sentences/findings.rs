@@ -100,8 +100,15 @@ impl<'a> About<'a, '_> {
         };
         let parties =
             |text: &str| -> Option<BTreeSet<Party>> { text.replace(" and ", ", ").split(", ").map(party).collect() };
-        if let Some((common, _joining)) = text.split_once(" together with any of ") {
-            readings.extend(parties(common).map(Reading::Joining));
+        if let Some((common, joining)) = text.split_once(" together with any of ") {
+            let (joining, others) = joining.strip_suffix(" and others").map_or((joining, false), |all| (all, true));
+            readings.extend(parties(common).zip(parties(joining)).map(|(common, joining)| {
+                let with = |one: Party| Subject::Set(common.iter().cloned().chain([one]).collect());
+                match others {
+                    true => Reading::Joining(common),
+                    false => Reading::Subjects(joining.into_iter().map(with).collect()),
+                }
+            }));
         } else if let Some(set) = text.strip_suffix(" together") {
             readings.extend(parties(set).map(|set| Reading::Subjects(vec![Subject::Set(set)])));
         }
