@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::outputs::ReportOutputArgs;
 use super::prepare::{self, Evidence};
 use super::reports::{self, About};
-use super::{Globals, parse, sweep};
+use super::{Globals, parse, show, sweep};
 use crate::sweep::{Options, Records};
 
 /// Write the report again from what is recorded, and print it

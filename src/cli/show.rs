@@ -10,7 +10,7 @@ use skew_report::{CellModel, Model, NetworkModel, SweepEnd, count, indented};
 
 use super::error::CliError;
 use super::globals::split_spec;
-use super::prepare::{self, Evidence};
+use super::prepare::{self, Evidence, Prepared};
 use super::reports::{self, About};
 use super::{Globals, parse};
 use crate::sweep::{Options, Records, closest_name};
