@@ -208,11 +208,22 @@ pub struct Bounds {
     /// How many versions apart `adjacent` looks.
     pub window: usize,
     /// Networks that may be spent to tell one interference from flaking (rule 6).
-    #[serde(default = "Bounds::contrast")]
+    #[serde(default = "Bounds::contrast", skip_serializing_if = "is_usual_contrast")]
     pub contrast: usize,
     /// The chance that something innocent is named, in millionths, for each cell under test (rule 6).
-    #[serde(default = "Bounds::error")]
+    #[serde(default = "Bounds::error", skip_serializing_if = "is_usual_error")]
     pub error_ppm: u32,
+}
+
+// Questions from before these were options read, and are written, as they were.
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_usual_contrast(contrast: &usize) -> bool {
+    *contrast == Bounds::contrast()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_usual_error(error: &u32) -> bool {
+    *error == Bounds::error()
 }
 
 impl Bounds {
