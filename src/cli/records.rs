@@ -160,7 +160,7 @@ pub(super) fn gc(globals: &Globals, args: &GcArgs) -> Result<(), CliError> {
     let oldest = args.keep.map(|age| now_ms().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
     let garbage =
         store.collect_garbage(&|attempt: &Attempt| oldest.is_none_or(|oldest| attempt.started_ms >= oldest))?;
-    text.push_str(&format!("removed {}, {}\n", count(garbage.logs as u64, "log"), count(garbage.bytes, "byte")));
+    text.push_str(&format!("removed {}, {}\n", count(garbage.logs, "log"), count(garbage.bytes, "byte")));
     // Which images are needed only a spec can say; what cannot be told is kept.
     let live: Option<BTreeSet<Digest>> = match spec {
         Ok(path) => live_keys(globals, &path, &store),

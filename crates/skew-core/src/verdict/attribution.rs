@@ -24,7 +24,12 @@ enum Cause {
     Beside(Third),
     /// A third party, whoever is observed while it is there.
     Presence(Third),
+    /// A third party, when it is there while any of several pairs that fail is observed.
+    Among(Third),
 }
+
+/// How likely it is before that a third party that disturbs one pair disturbs another as well.
+const DISTURBS_ANOTHER: f64 = 0.05;
 
 /// A possible cause of a failure and how well it explains the observations.
 struct Weighed {
@@ -137,7 +142,7 @@ impl Judging<'_, '_> {
         }
         let of_core = self.of_core(&core);
         let of_check = self.of_check(point, clause.check);
-        for third in others {
+        for third in others.iter().copied() {
             let beside = of_core.iter().copied().filter(|ix| self.seats(*ix, third)).collect();
             named.push((Cause::Beside(third), beside));
             let present = of_check.iter().copied().filter(|ix| self.seats(*ix, third)).collect();
@@ -154,7 +159,27 @@ impl Judging<'_, '_> {
             let ln = ln_any_rate(small(failed.len()), small(clauses.len())) + left * chance;
             Weighed { cause, failed, ln }
         };
-        let weighed: Vec<Weighed> = named.into_iter().map(weigh).filter(|w| w.failed.contains(&ix)).collect();
+        let mut weighed: Vec<Weighed> = named.into_iter().map(weigh).filter(|w| w.failed.contains(&ix)).collect();
+        // One third party may disturb several pairs, each at its own rate.
+        let mut cores: BTreeMap<Core, Vec<usize>> = BTreeMap::new();
+        for failure in &failures {
+            let of = Core::of(self.evidence, &self.evidence.clauses[*failure]);
+            cores.entry(of).or_insert_with_key(|core| self.of_core(core));
+        }
+        for third in others.into_iter().filter(|_| cores.len() > 1) {
+            let (mut failed, mut ln) = (Vec::new(), 0.0);
+            for (of, clauses) in &cores {
+                let there: Vec<usize> = clauses.iter().copied().filter(|ix| self.seats(*ix, third)).collect();
+                let fell: Vec<usize> = there.iter().copied().filter(is_failure).collect();
+                if !fell.is_empty() {
+                    let before = if *of == core { 0.0 } else { DISTURBS_ANOTHER.ln() };
+                    ln += before + ln_any_rate(small(fell.len()), small(there.len()));
+                    failed.extend(fell);
+                }
+            }
+            ln += failures.len().saturating_sub(failed.len()) as f64 * chance;
+            weighed.push(Weighed { cause: Cause::Among(third), failed, ln });
+        }
         let best = weighed.iter().map(|w| w.ln).fold(f64::NEG_INFINITY, f64::max);
         let all: f64 = weighed.iter().map(|w| (w.ln - best).exp()).sum();
         let causes: Vec<(Cause, f64)> = weighed.into_iter().map(|w| (w.cause, (w.ln - best).exp() / all)).collect();
@@ -162,7 +187,7 @@ impl Judging<'_, '_> {
             let makes_fail = |cause: &Cause| match cause {
                 Cause::Cell(other) => other == key,
                 Cause::Party(party, part) => clause.tuple.names_in_part(&key.sub, *party, *part),
-                Cause::Beside(_) | Cause::Presence(_) => false,
+                Cause::Beside(_) | Cause::Presence(_) | Cause::Among(_) => false,
             };
             causes.iter().filter(|(cause, _)| makes_fail(cause)).map(|(_, share)| share).sum::<f64>()
         };

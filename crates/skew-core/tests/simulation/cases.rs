@@ -100,6 +100,21 @@ fn an_exit_beside_another_version_is_the_two_versions() {
     }
 }
 
+/// One version that disturbs several pairs is found in each of them, and none of them is taken for flaky.
+#[test]
+fn a_version_that_disturbs_several_pairs_is_found_in_each() {
+    let flaws: Vec<Flaw> = [3, 4, 5].map(|to| Flaw::Interference { from: 1, to, present: 0 }).into();
+    for seed in 0..5 {
+        let world = World { seats: 6, seed, ..world(Strategy::Packed, flaws.clone()) };
+        check(&world);
+        let outcome = world.sweep();
+        let found = outcome.decision.verdicts.iter().filter(|(_, verdict)| verdict.kind == VerdictKind::Interference);
+        let found: Vec<String> = found.map(|(cell, _)| cell.to_string()).collect();
+        let expected = [3, 4, 5].map(|to| format!("pay: {{node@v0, node@v1, node@v{to}}}"));
+        assert_eq!(found, expected, "seed {seed}");
+    }
+}
+
 /// A set that fails together says how often it did, and that it never worked.
 #[test]
 fn a_set_that_fails_counts_only_those_that_fail_together() {
