@@ -163,7 +163,8 @@ mod tests {
             archive.append_data(&mut header(0o755, 1), "tool", &b"x"[..]).expect("appended");
             files(&*archive.into_inner().expect("an archive")).expect("files")
         };
-        let (a, b): ((&str, &[u8]), (&str, &[u8])) = (("SCHILY.xattr.a", b"1"), ("SCHILY.xattr.b", b"2"));
+        let a: (&str, &[u8]) = ("SCHILY.xattr.a", b"1");
+        let b: (&str, &[u8]) = ("SCHILY.xattr.b", b"2");
         assert_eq!(with(&[a, b]), with(&[b, a]));
         assert_ne!(with(&[a]), with(&[b]));
         assert_eq!(with(&[a, ("mtime", b"1234.5")]), with(&[a]), "a time is no attribute");
