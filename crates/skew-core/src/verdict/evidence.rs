@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Attempt, Cell, End, NetworkPlan, NodeName, Outcome, RoleKind, Scope};
 
+use super::state::EXIT;
 use super::universe::{CheckIx, Composition, Key, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};
 
 /// How often something was seen, each way.
@@ -37,6 +38,17 @@ pub struct Clause {
     pub tally: Tally,
     /// The cells it names; for a check on the whole network all pairs that were there.
     pub cells: Vec<Key>,
+    /// When it was first seen to fail and last seen to work.
+    span: Span,
+}
+
+/// When something was seen, in milliseconds since its network began.
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    /// The first failure.
+    failed_at_ms: Option<u64>,
+    /// The last ok.
+    ok_until_ms: u64,
 }
 
 /// One admissible attempt.
@@ -94,6 +106,7 @@ impl Evidence {
             evidence.add(universe, ix, attempts[ix]);
         }
         evidence.count_missing(universe);
+        evidence.leave_out_short_lives(universe);
         for (ix, clause) in evidence.clauses.iter().enumerate() {
             for cell in &clause.cells {
                 evidence.naming.entry(cell.clone()).or_default().push(ix);
@@ -130,7 +143,7 @@ impl Evidence {
             let axis = &universe.matrix.checks[check];
             attempt.checks.get(&axis.name) == Some(&axis.definition)
         };
-        let mut clauses: BTreeMap<(CheckIx, Tuple), Tally> = BTreeMap::new();
+        let mut clauses: BTreeMap<(CheckIx, Tuple), (Tally, Span)> = BTreeMap::new();
         let (failed_infrastructure, infrastructure) = match &attempt.end {
             End::Completed => (false, String::new()),
             End::Infrastructure { detail, .. } => (true, detail.clone()),
@@ -150,11 +163,17 @@ impl Evidence {
                     via,
                     reporter: party(&observation.reporter),
                 };
-                let tally = clauses.entry((check, tuple)).or_default();
-                let count = observation.count.max(1);
+                let (tally, span) = clauses.entry((check, tuple)).or_default();
+                let (count, at_ms) = (observation.count.max(1), observation.at_ms);
                 match observation.result {
-                    Outcome::Ok => tally.ok += count,
-                    Outcome::Failed => tally.failed += count,
+                    Outcome::Ok => {
+                        tally.ok += count;
+                        span.ok_until_ms = span.ok_until_ms.max(at_ms);
+                    }
+                    Outcome::Failed => {
+                        tally.failed += count;
+                        span.failed_at_ms = Some(span.failed_at_ms.map_or(at_ms, |first| first.min(at_ms)));
+                    }
                     Outcome::Unsupported => tally.unsupported += count,
                     Outcome::Error => tally.error += count,
                     Outcome::Blocked => tally.blocked += count,
@@ -165,12 +184,12 @@ impl Evidence {
         let key = |cell: &Cell| universe.key(cell).filter(|key| same_definition(key.check));
         let asks = attempt.network.asks.iter().filter_map(key).collect();
         let trial = self.trials.len();
-        for ((check, tuple), tally) in clauses {
+        for ((check, tuple), (tally, span)) in clauses {
             let cells = match universe.matrix.checks[check].scope {
                 Scope::Network => all_pairs(universe, point, check, &seating.composition),
                 Scope::Pair { .. } | Scope::Node { .. } => universe.named(point, check, &tuple),
             };
-            self.clauses.push(Clause { trial, check, tuple, tally, cells });
+            self.clauses.push(Clause { trial, check, tuple, tally, cells, span });
         }
         let foreign = seating.composition.parties().iter().any(|p| universe.is_foreign(*p));
         self.trials.push(Trial {
@@ -184,6 +203,30 @@ impl Evidence {
             seed: attempt.network.seed,
             foreign,
         });
+    }
+
+    /// A node that was still alive when its network ended says nothing of an exit that comes later. What exits ends its
+    /// network, so another node of the same program may be seen alive a moment before it would have exited, too. Of a
+    /// program that exits, an ok counts where no exit cut the network short and it lived as long as one that exited.
+    fn leave_out_short_lives(&mut self, universe: &Universe<'_>) {
+        let Some(exit) = universe.matrix.checks.iter().position(|check| check.name.as_str() == EXIT) else {
+            return;
+        };
+        let mut exited: HashMap<PartyIx, u64> = HashMap::new();
+        let mut cut_short: HashSet<usize> = HashSet::new();
+        for clause in self.clauses.iter().filter(|clause| clause.check == exit) {
+            if let (Some(party), Some(at_ms)) = (clause.tuple.from, clause.span.failed_at_ms) {
+                exited.entry(party).and_modify(|first| *first = at_ms.min(*first)).or_insert(at_ms);
+                cut_short.insert(clause.trial);
+            }
+        }
+        for clause in self.clauses.iter_mut().filter(|clause| clause.check == exit && clause.tally.ok > 0) {
+            let first = clause.tuple.from.and_then(|party| exited.get(&party));
+            let is_short = |at_ms: &u64| clause.span.ok_until_ms < *at_ms || cut_short.contains(&clause.trial);
+            if first.is_some_and(is_short) {
+                clause.tally.blocked += std::mem::take(&mut clause.tally.ok);
+            }
+        }
     }
 
     /// Rule 9: missing once is nothing; twice is a failure where the check promises to be complete, else an error.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{RoleKind, Scope};
 
-use super::state::{BUILDS, State};
+use super::state::{BUILDS, EXIT, State};
 use super::universe::{CheckIx, Key, PartyIx, RoleIx, Sub, Universe, VersionIx};
 
 /// The smallest seating in which a cell can be observed.
@@ -92,7 +92,7 @@ impl Bad {
 pub(super) fn prerequisites(universe: &Universe<'_>) -> Vec<Vec<CheckIx>> {
     let checks = &universe.matrix.checks;
     let named = |name: &str| checks.iter().position(|check| check.name.as_str() == name);
-    let (starts, ready, exit) = (named("starts"), named("ready"), named("exit"));
+    let (starts, ready, exit) = (named("starts"), named("ready"), named(EXIT));
     (0..checks.len())
         .map(|check| {
             let mut all: BTreeSet<CheckIx> = BTreeSet::new();

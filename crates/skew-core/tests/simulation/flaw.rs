@@ -69,6 +69,10 @@ pub(crate) enum Flaw {
         version: usize,
         value: &'static str,
     },
+    /// The first node of this version exits after four seconds, and its network ends with it.
+    ExitsLate {
+        version: usize,
+    },
     /// A node of this version exits in a network with this doorman, with a probability.
     Dying {
         node: usize,
@@ -125,7 +129,8 @@ impl Flaw {
                     && seated.iter().any(|who| is(who, "node", *present))
             }
             Self::Alternating { .. } | Self::Unsupported { .. } | Self::Unbuilt { .. } | Self::Silent { .. } => false,
-            Self::FlakyParty { .. } | Self::FlakyPair { .. } | Self::Dying { .. } | Self::AtValue { .. } => false,
+            Self::FlakyParty { .. } | Self::FlakyPair { .. } | Self::Dying { .. } => false,
+            Self::AtValue { .. } | Self::ExitsLate { .. } => false,
         }
     }
 
@@ -167,7 +172,7 @@ impl Flaw {
             | Self::Broken { check, .. }
             | Self::FlakyParty { check, .. }
             | Self::FlakyPair { check, .. } => check,
-            Self::Dying { .. } => "exit",
+            Self::Dying { .. } | Self::ExitsLate { .. } => "exit",
             Self::Unsupported { .. } => "audit",
             _ => "pay",
         }

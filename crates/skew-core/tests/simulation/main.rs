@@ -99,6 +99,7 @@ fn each_flaw_by_itself() {
         Flaw::Broken { check: "registers", role: "doorman", version: 3 },
         Flaw::Broken { check: "ready", role: "node", version: 3 },
         Flaw::Broken { check: "starts", role: "node", version: 3 },
+        Flaw::ExitsLate { version: 3 },
         Flaw::Triple { from: 1, to: 4, via: 2 },
         Flaw::Interference { from: 1, to: 3, present: 4 },
         Flaw::Alternating { version: 2 },

@@ -85,6 +85,13 @@ impl World {
                         _ => vec!["untested"],
                     };
                 }
+                Flaw::ExitsLate { version } if parties.contains(&("node", *version)) => {
+                    return match check {
+                        "exit" => vec!["broken"],
+                        // What was observed before is as it was; what was not cannot be.
+                        _ => vec!["pass", "untested"],
+                    };
+                }
                 Flaw::Broken { check: "registers", role: "doorman", version }
                     if parties.contains(&("doorman", *version)) =>
                 {
@@ -164,6 +171,7 @@ impl World {
                 Flaw::FlakyPair { from, to, .. } => vec![*from, *to],
                 Flaw::Dying { node, doorman, .. } => vec![("node", *node), ("doorman", *doorman)],
                 Flaw::AtValue { role, version, .. } => vec![(role, *version)],
+                Flaw::ExitsLate { version } => vec![("node", *version)],
                 Flaw::Unsupported { .. } => vec![],
                 Flaw::Unbuilt { version } => vec![("node", *version), ("notary", *version), ("doorman", *version)],
             };

@@ -364,13 +364,23 @@ impl World {
             Shape::Replicas => pairs("replicates", "primary", "replica", None, &mut dead, false),
             Shape::Mediated => pairs("put", "member", "member", None, &mut dead, false),
         }
+        let is_late = |seat: &&Seat| {
+            let version = version_of(&seat.party);
+            seat.party.role.as_str() == "node" && self.flaws.contains(&Flaw::ExitsLate { version })
+        };
+        let late = plan.seats.iter().find(is_late).map(|seat| &seat.node);
+        if let Some(late) = late {
+            died.insert(late.clone());
+        }
+        let ended_ms = if late.is_some() { 4_000 } else { 7_000 };
         for seat in plan.seats.iter().filter(|_| self.shape == Shape::Ledger) {
             let result = match (died.contains(&seat.node), dead.contains(&seat.node)) {
                 (true, _) => Outcome::Failed,
                 (false, true) => Outcome::Blocked,
                 (false, false) => Outcome::Ok,
             };
-            observations.push(observe("exit", seat, None, &[], result, 1));
+            let exit = observe("exit", seat, None, &[], result, 1);
+            observations.push(Observation { at_ms: ended_ms, ..exit });
         }
         observations
     }
