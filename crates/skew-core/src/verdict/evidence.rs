@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Attempt, Cell, End, NetworkPlan, NodeName, Outcome, RoleKind, Scope};
 
-use super::state::EXIT;
-use super::universe::{CheckIx, Composition, Key, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};
+use super::universe::{CheckIx, Composition, EXIT, Key, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};
 
 /// How often something was seen, each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{RoleKind, Scope};
 
-use super::state::{BUILDS, EXIT, State};
-use super::universe::{CheckIx, Key, PartyIx, RoleIx, Sub, Universe, VersionIx};
+use super::state::{BUILDS, State};
+use super::universe::{CheckIx, EXIT, Key, PartyIx, RoleIx, Sub, Universe, VersionIx};
 
 /// The smallest seating in which a cell can be observed.
 #[derive(Debug, Clone, PartialEq, Eq)]

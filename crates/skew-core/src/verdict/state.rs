@@ -8,8 +8,6 @@ use super::universe::{CheckIx, Key, PartyIx, VersionIx};
 
 /// The built-in check that an image could be built.
 pub const BUILDS: &str = "builds";
-/// The built-in check that a node does not exit unasked.
-pub(super) const EXIT: &str = "exit";
 
 /// What is known about a cell, in small numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]

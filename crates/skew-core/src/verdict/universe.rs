@@ -19,6 +19,9 @@ pub type CheckIx = usize;
 /// Index of a version in `Matrix::versions`.
 pub type VersionIx = usize;
 
+/// The built-in check that a node does not exit unasked.
+pub(super) const EXIT: &str = "exit";
+
 /// A role playing one program.
 #[derive(Debug, Clone)]
 pub struct PartyInfo {
