@@ -287,7 +287,10 @@ fn ended(ordinal: usize, attempt: &Attempt) -> Event {
 fn stopping(stage: Stage, running: usize) -> String {
     match stage {
         Stage::Go => "going on".to_owned(),
-        Stage::Finish => format!("finishing {} first; once more kills", count(running as u64, "network")),
+        Stage::Finish => {
+            let them = if running == 1 { "it" } else { "them" };
+            format!("finishing {} first; once more kills {them}", count(running as u64, "network"))
+        }
         Stage::Kill => format!("tearing {} down", count(running as u64, "network")),
     }
 }

@@ -19,7 +19,7 @@ fn the_first_signal_finishes_what_runs_and_the_same_command_resumes() {
     let stderr = Said::by(child.stderr.take().unwrap());
     stderr.until_it_says("network 1: started");
     signal(&child, rustix::process::Signal::TERM);
-    stderr.until_it_says("once more kills them");
+    stderr.until_it_says("once more kills it");
     go();
     stderr.until_it_says("sweep ended");
     assert_eq!(child.wait().unwrap().code(), Some(130));
@@ -62,7 +62,7 @@ fn an_interrupted_sweep_leaves_its_evidence() {
     let stderr = Said::by(child.stderr.take().unwrap());
     stderr.until_it_says("network 1: started");
     signal(&child, rustix::process::Signal::TERM);
-    stderr.until_it_says("once more kills them");
+    stderr.until_it_says("once more kills it");
     go();
     stderr.until_it_says("evidence left in left.jsonl");
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -189,7 +189,7 @@ fn word(verdict: Word, networks: u32) -> String {
     }
 }
 
-/// A class for a pass that excludes little: from 5 networks on it excludes failure rates above 45 %, from 29 on above 10 %.
+/// A class for a pass that excludes little: from 5 networks on it excludes failure rates above 62 %, from 29 on above 20 %.
 fn thin(verdict: Word, networks: u32) -> &'static str {
     match (verdict, networks) {
         (Word::Pass, 1..5) => " few",
