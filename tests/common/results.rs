@@ -29,8 +29,8 @@ pub fn told(cell: &Value) -> (String, String) {
     (text(&cell["cell"]), text(&cell["verdict"]))
 }
 
-/// Cell by cell, the verdict's word.
+/// Cell by cell that was asked, the verdict's word. What else is known depends on who was seated to settle those.
 #[track_caller]
 pub fn verdicts(results: &Value) -> BTreeMap<String, String> {
-    cells(results, None).into_iter().map(told).collect()
+    cells(results, None).into_iter().filter(|cell| cell["asked"] == true).map(told).collect()
 }
