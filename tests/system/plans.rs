@@ -22,7 +22,9 @@ fn planned(tiny: &Tiny, args: &[&str]) -> Vec<String> {
 fn network(network: &serde_json::Value) -> String {
     let seats = network["seats"].as_array().expect("seats").iter();
     let seats: Vec<&str> = seats.map(|seat| seat["party"]["version"].as_str().expect("a version")).collect();
-    format!("{} seed {}: {}", network["id"], network["seed"], seats.join(" "))
+    // The journal has the seed as a number, and a plan as text: a number that large is not exact everywhere.
+    let seed = network["seed"].to_string();
+    format!("{} seed {}: {}", network["id"], seed.trim_matches('"'), seats.join(" "))
 }
 
 /// The networks that a sweep ran, in the order in which they began.
