@@ -1,7 +1,7 @@
 //! The ledger's verdicts equal its truth table, with the real binary: each strategy with four jobs; one strategy, or in a long
 //! run each, with one job.
 
-use skew_report::{Finding, Model, Word};
+use skew_report::{Finding, Model, Windows, Word};
 use skew_testing::needs::is_long;
 
 use crate::common::Place;
@@ -43,7 +43,11 @@ fn finds_the_truth(place: &Place, strategy: &str, jobs: &str) {
 fn says_what_the_golden_page_says(place: &Place) {
     let results = std::fs::read(place.join("reports/ledger/results.json")).expect("the demo wrote a report");
     let (now, golden) = (skew_report::read(&results).expect("a report"), golden());
-    assert_eq!(now.windows, golden.windows);
+    // The text names the sets that fail together, and which of them are found is the seed's.
+    let windows = |model: &Model| -> Vec<Windows> {
+        model.windows.iter().cloned().map(|windows| Windows { text: Vec::new(), ..windows }).collect()
+    };
+    assert_eq!(windows(&now), windows(&golden));
     let certain = |model: &Model| -> Vec<Finding> {
         let by_seed = |finding: &&Finding| matches!(finding.verdict, Word::Interference | Word::Flaky);
         let findings = model.findings.iter().filter(|finding| !by_seed(finding));
