@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use common::ground::{Ground, cluster, docker, some_of};
 use common::results;
 use skew::record::Reader;
-use skew_core::model::{Attempt, Reason};
+use skew_core::model::{Attempt, End, Reason};
 use skew_testing::kept;
 use skew_testing::needs::skipped;
 
@@ -144,12 +144,14 @@ fn redis_and_valkey_replicate_as_measured_by_hand() {
     // One network covers five pairs, and each failure is isolated once. The oldest replica fails with every primary but
     // its own: when that one's network is the last to end, it may be asked first whether the replica is broken alone.
     let attempts = sweep.attempts();
+    // A network that the machine was too busy for is tried again.
+    let told: Vec<&Attempt> = attempts.iter().filter(|attempt| attempt.end == End::Completed).collect();
     let failing: BTreeSet<_> =
         cells.values().filter(|(_, verdict)| verdict == "fail").map(|(cell, _)| cell.clone()).collect();
-    let covers = attempts.iter().filter(|attempt| attempt.network.reason == Reason::Cover).count();
+    let covers = told.iter().filter(|attempt| attempt.network.reason == Reason::Cover).count();
     assert!(covers <= 5, "{covers} networks to cover 25 cells with five seats");
     let mut isolated = BTreeMap::new();
-    for attempt in attempts.iter().filter(|attempt| attempt.network.reason != Reason::Cover) {
+    for attempt in told.iter().filter(|attempt| attempt.network.reason != Reason::Cover) {
         match &attempt.network.reason {
             Reason::Isolate { cell } => *isolated.entry(cell.to_string()).or_insert(0) += 1,
             Reason::Alone { party } if minor(&party.to_string()) == "replica@redis/6.0" => {}
