@@ -174,7 +174,7 @@ fn what_does_not_pass_is_told_and_nothing_half_done_is_whole() {
             &["push the manifest key-", "answers 503", "try again later"],
         ),
         ("PUT", "/manifests/v1", Fault::Status(429, 3600), &["answers 429", "try again in 1 h"]),
-        ("HEAD", "/manifests/", Fault::Silence, &["did not answer within 5s"]),
+        ("HEAD", "/manifests/", Fault::Silence, &["did not answer within 5 s"]),
     ] {
         stage.rule(method, path, usize::MAX, fault);
         let began = Instant::now();
