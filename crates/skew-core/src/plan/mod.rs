@@ -7,7 +7,7 @@ mod suspects;
 use std::collections::BTreeSet;
 
 use crate::model::{Attempt, Cell, Matrix, NetworkPlan, Reason};
-use crate::verdict::{Bad, Composition, Judgement, Key, Seating, State};
+use crate::verdict::{Bad, Composition, Judgement, Key, READY, STARTS, Seating, State};
 
 use cover::Cover;
 use seats::Draft;
@@ -123,7 +123,7 @@ impl<'p, 'm> Planner<'p, 'm> {
     /// The cells of `starts` and `ready` that failed and are not settled.
     fn lifeless(&self) -> BTreeSet<Key> {
         let checks = &self.judgement.universe.matrix.checks;
-        let is_life = |key: &Key| ["starts", "ready"].contains(&checks[key.check].name.as_str());
+        let is_life = |key: &Key| [STARTS, READY].contains(&checks[key.check].name.as_str());
         let cells = self.judgement.incidents.iter().map(|incident| &incident.cell);
         cells.filter(|key| is_life(key)).cloned().collect()
     }

@@ -47,7 +47,7 @@ impl Planner<'_, '_> {
     fn is_hopeless(&self, draft: &Draft) -> bool {
         let evidence = &self.judgement.evidence;
         let runs = evidence.runs.get(&(draft.point, draft.composition.clone())).map_or(&[][..], Vec::as_slice);
-        let failed = runs.iter().filter(|trial| evidence.trials[**trial].failed_infrastructure).count();
+        let failed = runs.iter().filter(|trial| evidence.trials[**trial].infrastructure.is_some()).count();
         failed > self.judgement.universe.matrix.bounds.retries + (runs.len() - failed)
     }
 

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counts::{counts, times_asked};
-use super::hunt::{Core, Third};
+use super::counts::times_asked;
+use super::hunt::{self, Core, Third};
 use super::judging::{Judging, SEPARATIONS};
+use super::key::{CheckIx, Key, Part, PartyIx, Sub};
 use super::state::{Charge, Need, State};
 use super::statistics::{Noise, ln_any_rate};
-use super::universe::{CheckIx, Key, Part, PartyIx, Sub, VersionIx};
 
 /// What may make an observation fail now and then.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,11 +56,11 @@ impl Blamed {
 }
 
 /// Who may be to blame for one failure.
-pub(super) struct Attribution {
+struct Attribution {
     /// Each possible cause with its share of the probability.
     causes: Vec<(Cause, f64)>,
     /// The named cells, each with the probability that it is to blame: by itself or because of one of its parties.
-    pub(super) cells: Vec<(Key, f64)>,
+    cells: Vec<(Key, f64)>,
 }
 
 impl Attribution {
@@ -79,7 +79,7 @@ impl Attribution {
     }
 
     /// The third party that must be there for these two to fail, with the stated error.
-    pub(super) fn beside(&self, error: f64) -> Option<Third> {
+    fn beside(&self, error: f64) -> Option<Third> {
         let is_beside = |(cause, share): &(Cause, f64)| match cause {
             Cause::Beside(third) if *share >= 1.0 - error => Some(*third),
             _ => None,
@@ -88,7 +88,7 @@ impl Attribution {
     }
 
     /// The likeliest third party.
-    pub(super) fn likeliest_beside(&self) -> Option<Third> {
+    fn likeliest_beside(&self) -> Option<Third> {
         let beside = self.causes.iter().filter_map(|(cause, share)| match cause {
             Cause::Beside(third) => Some((*third, *share)),
             _ => None,
@@ -102,7 +102,7 @@ impl Attribution {
     }
 
     /// The cells that cannot be said to be innocent with the stated error.
-    pub(super) fn possible(&self, error: f64) -> BTreeSet<Key> {
+    fn possible(&self, error: f64) -> BTreeSet<Key> {
         let possible = self.cells.iter().filter(|(_, share)| *share > error).map(|(key, _)| key.clone());
         possible.collect()
     }
@@ -123,11 +123,11 @@ impl Judging<'_, '_> {
     }
 
     /// Weighs what may have made an observation fail.
-    pub(super) fn attribute(&self, ix: usize) -> Attribution {
+    fn attribute(&self, ix: usize) -> Attribution {
         let clause = &self.evidence.clauses[ix];
         let point = self.evidence.trials[clause.trial].point;
         let core = Core::of(self.evidence, clause);
-        let others = self.others(clause.trial, &core);
+        let others = hunt::others(self.universe, self.evidence, clause.trial, &core);
         let live = |ixs: &[usize]| -> Vec<usize> { ixs.iter().copied().filter(|ix| self.is_live(*ix)).collect() };
         let mut named: Vec<(Cause, Vec<usize>)> = Vec::new();
         for key in &clause.cells {
@@ -195,14 +195,6 @@ impl Judging<'_, '_> {
         Attribution { causes, cells }
     }
 
-    /// Everyone in a trial who plays another version than those observed, support included.
-    fn others(&self, trial: usize, core: &Core) -> BTreeSet<Third> {
-        let version = |p: &PartyIx| &self.universe.parties[*p].versions;
-        let own: BTreeSet<VersionIx> = core.parties().iter().flat_map(version).copied().collect();
-        let seated = self.evidence.trials[trial].composition.parties();
-        seated.into_iter().filter(|p| !version(p).iter().any(|v| own.contains(v))).collect()
-    }
-
     /// Whether a party sits in the network that a clause is from.
     fn seats(&self, clause: usize, party: PartyIx) -> bool {
         self.evidence.trials[self.evidence.clauses[clause].trial].composition.seats(party)
@@ -220,24 +212,46 @@ impl Judging<'_, '_> {
     }
 
     fn of_check(&self, point: usize, check: CheckIx) -> Vec<usize> {
-        let all = self.by_check.get(&(point, check)).into_iter().flatten().copied();
+        let all = self.evidence.by_check.get(&(point, check)).into_iter().flatten().copied();
         all.filter(|ix| self.is_live(*ix)).collect()
     }
 
-    /// The noise of a check as these parties may meet it: measured on everything that works without them, since what they
-    /// share a party with may fail for the same reason; without failures that are explained.
-    pub(super) fn noise(&self, point: usize, check: CheckIx, parties: &BTreeSet<PartyIx>) -> Noise {
-        let mut noise = Noise::default();
-        for ix in self.by_check.get(&(point, check)).into_iter().flatten().copied() {
-            let clause = &self.evidence.clauses[ix];
-            let counts = self.is_live(ix) || matches!(self.charges.get(&ix), Some(Charge::Noise(_)));
-            if !counts || clause.tuple.everyone().any(|party| parties.contains(&party)) {
+    /// Whether a clause counts for the noise of its check: it is about something that works, and no cause explains it.
+    pub(super) fn is_measured(&self, ix: usize) -> bool {
+        let clause = &self.evidence.clauses[ix];
+        let works = clause.tally.ok > 0
+            || (clause.tally.failed > 0 && clause.cells.iter().all(|key| self.cleared.contains(key)));
+        works && matches!(self.charges.get(&ix), None | Some(Charge::Noise(_)))
+    }
+
+    /// Where a clause counts for noise, and whether it failed.
+    pub(super) fn measure(&self, ix: usize) -> ((usize, CheckIx), u32) {
+        let clause = &self.evidence.clauses[ix];
+        ((self.evidence.trials[clause.trial].point, clause.check), u32::from(clause.tally.failed > 0))
+    }
+
+    /// Measures the noise of every check on everything that works.
+    pub(super) fn measure_noise(&mut self) {
+        for ix in 0..self.evidence.clauses.len() {
+            if !self.is_measured(ix) {
                 continue;
             }
-            if clause.tally.ok > 0 || clause.cells.iter().all(|key| self.cleared.contains(key)) {
-                noise.networks += 1;
-                noise.failed += u32::from(clause.tally.failed > 0);
-            }
+            let (place, failed) = self.measure(ix);
+            let noise = self.noise.entry(place).or_default();
+            noise.networks += 1;
+            noise.failed += failed;
+        }
+    }
+
+    /// The noise of a check as these parties may meet it: measured without them, since what they share a party with may
+    /// fail for the same reason.
+    pub(super) fn noise(&self, point: usize, check: CheckIx, parties: &BTreeSet<PartyIx>) -> Noise {
+        let mut noise = self.noise.get(&(point, check)).copied().unwrap_or_default();
+        let of_party = |party: &PartyIx| self.evidence.by_party.get(&(point, check, *party));
+        let theirs: BTreeSet<usize> = parties.iter().filter_map(of_party).flatten().copied().collect();
+        for ix in theirs.into_iter().filter(|ix| self.is_measured(*ix)) {
+            noise.networks -= 1;
+            noise.failed -= self.measure(ix).1;
         }
         noise
     }
@@ -248,12 +262,7 @@ impl Judging<'_, '_> {
         loop {
             unexplained.retain(|ix| !self.charges.contains_key(ix));
             let mut plainest: Option<(Blamed, Vec<usize>)> = None;
-            let mut looked: BTreeSet<(usize, &super::universe::Tuple)> = BTreeSet::new();
             for ix in &unexplained {
-                let clause = &self.evidence.clauses[*ix];
-                if !looked.insert((clause.trial, &clause.tuple)) {
-                    continue;
-                }
                 let attribution = self.attribute(*ix);
                 let guilty = attribution.guilty(error);
                 if guilty.is_empty() || guilty.len() < attribution.possible(error).len() {
@@ -297,7 +306,7 @@ impl Judging<'_, '_> {
         for key in &cells {
             self.states.insert(key.clone(), State::Flaky(blamed.party.map(|(party, _)| party)));
         }
-        self.charges.insert(ix, Charge::Cells(cells));
+        self.charge(ix, Charge::Cells(cells));
     }
 
     /// Whether failures are the check's noise: `None` while more networks would tell.
@@ -323,11 +332,8 @@ impl Judging<'_, '_> {
             return (evidence <= NOISE_AT_MOST.ln()).then_some(true);
         }
         // Nothing that works ever failed, so chance explains nothing; only repeats say how often it fails.
-        let isolated = clause.cells.iter().map(|key| {
-            let (counts, _) = counts(self.universe, self.evidence, key);
-            (counts.passed_isolated + counts.failed_isolated + counts.mixed) as usize
-        });
-        (failed >= 2 || isolated.max().unwrap_or(0) >= self.bounds.repeats).then_some(false)
+        let is_repeated = |key: &Key| self.times_isolated(key) >= self.bounds.repeats;
+        (failed >= 2 || clause.cells.iter().any(is_repeated)).then_some(false)
     }
 
     /// Rule 6 for a failure whose cells work, too, whoever else is there: names what is to blame, or says what would tell.
@@ -346,7 +352,7 @@ impl Judging<'_, '_> {
         if is_noise == Some(true) {
             let noise = self.noise(point, check, &core.parties());
             for failure in failures {
-                self.charges.insert(failure, Charge::Noise(noise));
+                self.charge(failure, Charge::Noise(noise));
             }
             return;
         }
@@ -372,12 +378,8 @@ impl Judging<'_, '_> {
             return self.give_up(ix, &attribution);
         }
         let next = cells.iter().filter(|key| asked(key) < self.bounds.attempts).min_by_key(|key| asked(key)).cloned();
-        let isolated = |key: &Key| {
-            let (counts, _) = counts(self.universe, self.evidence, key);
-            (counts.passed_isolated + counts.failed_isolated + counts.mixed) as usize
-        };
-        let unrepeated =
-            cells.iter().find(|key| isolated(key) < self.bounds.repeats && asked(key) < self.bounds.attempts);
+        let is_repeated = |key: &Key| self.times_isolated(key) >= self.bounds.repeats;
+        let unrepeated = cells.iter().find(|key| !is_repeated(key) && asked(key) < self.bounds.attempts);
         if let Some(key) = unrepeated {
             let key = key.clone();
             return self.push_incident(ix, key.clone(), Need::Isolate(key));
@@ -389,7 +391,7 @@ impl Judging<'_, '_> {
                 None => self.give_up(ix, &attribution),
             };
         }
-        if let ([only], true) = (clause.cells.as_slice(), guilty.is_empty() || cells.len() == 1) {
+        if let [only] = clause.cells.as_slice() {
             // Nobody else is named by it, and no third party could be shown to be to blame.
             let only = only.clone();
             return self.charge_to(ix, &Blamed::one(only));
@@ -418,13 +420,13 @@ impl Judging<'_, '_> {
         let (failed, passed): (Vec<usize>, Vec<usize>) =
             beside.into_iter().partition(|ix| self.evidence.clauses[*ix].tally.failed > 0);
         for ix in failed {
-            self.charges.insert(ix, Charge::Cells(BTreeSet::from([key.clone()])));
+            self.charge(ix, Charge::Cells(BTreeSet::from([key.clone()])));
         }
         self.states.insert(key, if passed.is_empty() { State::Fail } else { State::Flaky(None) });
     }
 
     /// Nothing could be told: what may be to blame stays under suspicion.
-    pub(super) fn give_up(&mut self, ix: usize, attribution: &Attribution) {
+    fn give_up(&mut self, ix: usize, attribution: &Attribution) {
         let mut suspects = attribution.possible(self.bounds.error_rate());
         if suspects.is_empty() {
             suspects.extend(self.evidence.clauses[ix].cells.first().cloned());
@@ -432,7 +434,7 @@ impl Judging<'_, '_> {
         for key in &suspects {
             self.states.entry(key.clone()).or_insert(State::Exhausted);
         }
-        self.charges.insert(ix, Charge::Cells(suspects));
+        self.charge(ix, Charge::Cells(suspects));
     }
 }
 

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::model::{RoleKind, Scope};
 
+use super::built_in::STARTS;
 use super::evidence::{Clause, Evidence};
-use super::universe::{CheckIx, PartyIx, RoleIx, Universe, VersionIx};
+use super::key::{CheckIx, PartyIx, RoleIx, VersionIx};
+use super::universe::Universe;
 
 /// What is known about a party under one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,7 +127,7 @@ impl<'u, 'm> Judge<'u, 'm> {
             return if accused && seatable && !hopeless() { Soundness::NeedsItself } else { Soundness::Sound };
         }
         // What does not start fails before it meets anybody: one network with others is enough.
-        let is_start = universe.matrix.checks[check].name.as_str() == "starts";
+        let is_start = universe.matrix.checks[check].name.as_str() == STARTS;
         // With whom it failed although they are known to work.
         let mut partners: BTreeSet<Vec<PartyIx>> = BTreeSet::new();
         for clause in &failing {

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use crate::model::Counts;
 
 use super::evidence::{Clause, Evidence, Isolation};
-use super::universe::{Key, Universe};
+use super::key::Key;
+use super::universe::Universe;
 
 /// How often networks asked a cell without the infrastructure failing them.
 pub(super) fn times_asked(evidence: &Evidence, key: &Key) -> usize {
     evidence
         .asked
         .get(key)
-        .map_or(0, |trials| trials.iter().filter(|t| !evidence.trials[**t].failed_infrastructure).count())
+        .map_or(0, |trials| trials.iter().filter(|t| evidence.trials[**t].infrastructure.is_none()).count())
 }
 
 /// How often each way a cell was seen, and the trials that say so, those that decide first.

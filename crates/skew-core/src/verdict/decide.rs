@@ -8,11 +8,12 @@ use crate::model::{
     Overlay, Party, RoleKind, RoleName, Scope, Subject, Unbuilt, Untested, Verdict, VerdictKind, Verdicts,
 };
 
+use super::built_in::BUILDS;
 use super::counts::tally;
 use super::hunt::Core;
 use super::judge::Judgement;
-use super::state::{BUILDS, Charge, State};
-use super::universe::{Key, PartyIx, Sub};
+use super::key::{Key, PartyIx, Sub};
+use super::state::{Charge, State};
 
 /// What a sweep knows.
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl Judgement<'_> {
             }
             let cells = self.universe.cells(key);
             // It worked, and it failed, and why is not established: that is no pass.
-            let unexplained = *state == State::Pass && self.unexplained(key) > 0;
+            let unexplained = *state == State::Pass && self.is_unexplained(key);
             let verdict = self.verdict(key, if unexplained { &State::Open } else { state }, attempts);
             for cell in cells {
                 if is_asked {

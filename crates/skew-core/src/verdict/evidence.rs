@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{Attempt, Cell, End, NetworkPlan, NodeName, Outcome, RoleKind, Scope};
 
-use super::universe::{CheckIx, Composition, EXIT, Key, PartyIx, RoleIx, Sub, Tuple, Universe, VersionIx};
+use super::built_in::EXIT;
+use super::key::{CheckIx, Composition, Key, PartyIx, RoleIx, Sub, Tuple, VersionIx};
+use super::universe::Universe;
 
 /// How often something was seen, each way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,10 +65,8 @@ pub struct Trial {
     pub support: BTreeSet<PartyIx>,
     /// The cells it was asked.
     pub asks: BTreeSet<Key>,
-    /// Whether the infrastructure failed it: then it says nothing.
-    pub failed_infrastructure: bool,
-    /// What of the infrastructure failed it, in words; empty when nothing did.
-    pub infrastructure: String,
+    /// What of the infrastructure failed it, in words: then it says nothing.
+    pub infrastructure: Option<String>,
     /// Its seed.
     pub seed: u64,
     /// Whether someone sits in it that the matrix no longer has.
@@ -84,6 +84,8 @@ pub struct Evidence {
     pub naming: HashMap<Key, Vec<usize>>,
     /// For each party, the clauses of a check in which it took part.
     pub by_party: HashMap<(usize, CheckIx, PartyIx), Vec<usize>>,
+    /// For each check, its clauses.
+    pub by_check: HashMap<(usize, CheckIx), Vec<usize>>,
     /// For each cell, the attempts that asked it.
     pub asked: HashMap<Key, Vec<usize>>,
     /// For each composition, its trials.
@@ -111,6 +113,7 @@ impl Evidence {
                 evidence.naming.entry(cell.clone()).or_default().push(ix);
             }
             let point = evidence.trials[clause.trial].point;
+            evidence.by_check.entry((point, clause.check)).or_default().push(ix);
             for party in clause.tuple.parties() {
                 evidence.tried.insert((clause.trial, clause.check, party));
                 evidence.by_party.entry((point, clause.check, party)).or_default().push(ix);
@@ -118,7 +121,7 @@ impl Evidence {
         }
         for (ix, trial) in evidence.trials.iter().enumerate() {
             for cell in &trial.asks {
-                if !trial.failed_infrastructure {
+                if trial.infrastructure.is_none() {
                     evidence.tried.extend(cell.sub.parties().into_iter().map(|party| (ix, cell.check, party)));
                 }
                 evidence.asked.entry(cell.clone()).or_default().push(ix);
@@ -143,11 +146,11 @@ impl Evidence {
             attempt.checks.get(&axis.name) == Some(&axis.definition)
         };
         let mut clauses: BTreeMap<(CheckIx, Tuple), (Tally, Span)> = BTreeMap::new();
-        let (failed_infrastructure, infrastructure) = match &attempt.end {
-            End::Completed => (false, String::new()),
-            End::Infrastructure { detail, .. } => (true, detail.clone()),
+        let infrastructure = match &attempt.end {
+            End::Completed => None,
+            End::Infrastructure { detail, .. } => Some(detail.clone()),
         };
-        if !failed_infrastructure {
+        if infrastructure.is_none() {
             for observation in &attempt.observations {
                 let Some(check) = universe.check_ix(&observation.check).filter(|c| same_definition(*c)) else {
                     continue;
@@ -197,7 +200,6 @@ impl Evidence {
             composition: seating.composition,
             support: seating.support,
             asks,
-            failed_infrastructure,
             infrastructure,
             seed: attempt.network.seed,
             foreign,

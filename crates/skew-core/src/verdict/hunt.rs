@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::Bounds;
 
 use super::evidence::{Clause, Evidence};
+use super::key::{CheckIx, PartyIx, VersionIx};
 use super::statistics::Contrast;
-use super::universe::{CheckIx, PartyIx, Universe, VersionIx};
+use super::universe::Universe;
 
 /// A party at a third version. Parties, not versions: a version may be harmless as a node and not as a notary.
 pub type Third = PartyIx;
@@ -84,17 +85,19 @@ impl Seen {
     }
 }
 
-/// The parties at third versions in a trial, as seen from a core: all whose version is not the core's own, nor declared support.
+/// Everyone in a trial who plays another version than the core does.
+pub(super) fn others(universe: &Universe<'_>, evidence: &Evidence, trial: usize, core: &Core) -> BTreeSet<Third> {
+    let versions = |p: &PartyIx| &universe.parties[*p].versions;
+    let own: BTreeSet<VersionIx> = core.parties().iter().flat_map(versions).copied().collect();
+    let seated = evidence.trials[trial].composition.parties();
+    seated.into_iter().filter(|p| !versions(p).iter().any(|v| own.contains(v))).collect()
+}
+
+/// The parties at third versions in a trial, as seen from a core: the others without declared support.
 pub(super) fn thirds(universe: &Universe<'_>, evidence: &Evidence, trial: usize, core: &Core) -> BTreeSet<Third> {
-    let own: BTreeSet<VersionIx> =
-        core.parties().iter().flat_map(|p| universe.parties[*p].versions.iter().copied()).collect();
-    let trial = &evidence.trials[trial];
-    let seated = trial.composition.parties();
-    let others = seated.into_iter().filter(|p| {
-        let versions = &universe.parties[*p].versions;
-        !versions.iter().any(|v| own.contains(v)) && !trial.support.contains(p)
-    });
-    others.collect()
+    let mut thirds = others(universe, evidence, trial, core);
+    thirds.retain(|p| !evidence.trials[trial].support.contains(p));
+    thirds
 }
 
 /// Everything seen of one core, by the third versions present.

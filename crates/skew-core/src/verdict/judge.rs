@@ -1,17 +1,20 @@
 //! The rules of evidence, from clauses to a state for every cell and the failures that nothing explains yet.
 
 use std::borrow::Borrow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::model::{Attempt, Counts, Matrix, Strategy};
 
 use super::broken::Soundness;
+use super::built_in::BUILDS;
 use super::counts::{counts, counts_charged, times_asked};
 use super::evidence::{Clause, Evidence, Isolation};
 use super::judging::{Judging, SEPARATIONS};
+use super::key::{CheckIx, Key, PartyIx, Sub, VersionIx};
 use super::reach::{Bad, Search, Unreachable, prerequisites};
-use super::state::{BUILDS, Charge, Incident, Need, State};
-use super::universe::{CheckIx, Key, PartyIx, Sub, Universe, VersionIx};
+use super::state::{Charge, Incident, Need, State};
+use super::universe::Universe;
 
 /// The engine's whole knowledge: input of both the verdicts and the plan.
 #[derive(Debug)]
@@ -29,7 +32,7 @@ pub struct Judgement<'m> {
     /// Cells that worked, and so are no suspects.
     pub cleared: HashSet<Key>,
     /// The failures that are explained, by clause.
-    pub charges: BTreeMap<usize, Charge>,
+    pub(super) charges: BTreeMap<usize, Charge>,
 }
 
 /// What the rules came to.
@@ -75,13 +78,10 @@ impl<'m> Judgement<'m> {
         }
     }
 
-    /// Networks in which a cell failed and nothing explains it.
-    pub(super) fn unexplained(&self, key: &Key) -> u32 {
-        let naming = self.evidence.naming.get(key).into_iter().flatten();
-        let failed = naming.filter(|ix| self.evidence.clauses[**ix].tally.failed > 0);
-        let open: BTreeSet<usize> =
-            failed.filter(|ix| !self.charges.contains_key(ix)).map(|ix| self.evidence.clauses[*ix].trial).collect();
-        u32::try_from(open.len()).unwrap_or(u32::MAX)
+    /// Whether a cell failed and nothing explains it.
+    pub(super) fn is_unexplained(&self, key: &Key) -> bool {
+        let mut naming = self.evidence.naming.get(key).into_iter().flatten();
+        naming.any(|ix| self.evidence.clauses[*ix].tally.failed > 0 && !self.charges.contains_key(ix))
     }
 
     /// Asked cells that are not settled, or named by a failure that nothing explains.
@@ -124,6 +124,7 @@ fn is_asked(universe: &Universe<'_>, key: &Key) -> bool {
 impl Judging<'_, '_> {
     fn run(mut self, cells: BTreeSet<Key>) -> Concluded {
         self.clear();
+        self.measure_noise();
         self.suspect_checks();
         let mut failures: Vec<usize> = self.failures();
         failures.retain(|ix| !self.charges.contains_key(ix) && !self.is_explained_by_broken(*ix));
@@ -180,13 +181,16 @@ impl Judging<'_, '_> {
 
     /// The clauses that failed and matter: they name a cell that is asked, or what must work before one that is asked.
     fn failures(&self) -> Vec<usize> {
-        let before = prerequisites(self.universe);
-        let mut needed: HashSet<(usize, CheckIx, PartyIx)> = HashSet::new();
-        for key in self.asked {
-            for check in &before[key.check] {
-                needed.extend(key.sub.parties().into_iter().map(|party| (key.point, *check, party)));
-            }
-        }
+        // Looked up seldom: mostly everything that was observed is asked.
+        let needed: LazyCell<HashSet<(usize, CheckIx, PartyIx)>, _> = LazyCell::new(|| {
+            let before = prerequisites(self.universe);
+            let needs = |key: &Key| {
+                let (point, parties) = (key.point, key.sub.parties());
+                let checks = before[key.check].iter();
+                checks.flat_map(move |check| parties.clone().into_iter().map(move |party| (point, *check, party)))
+            };
+            self.asked.iter().flat_map(needs).collect()
+        });
         let is_needed = |key: &Key| key.sub.parties().iter().any(|p| needed.contains(&(key.point, key.check, *p)));
         let matters = |key: &Key| self.asked.contains(key) || is_needed(key);
         let clauses = self.evidence.clauses.iter().enumerate();
@@ -220,7 +224,7 @@ impl Judging<'_, '_> {
         }
         let found = !cells.is_empty();
         if found {
-            self.charges.insert(ix, Charge::Cells(cells));
+            self.charge(ix, Charge::Cells(cells));
         }
         found
     }
@@ -231,7 +235,7 @@ impl Judging<'_, '_> {
         let cells: BTreeSet<Key> = self.evidence.clauses[ix].cells.iter().filter(is_convicted).cloned().collect();
         let found = !cells.is_empty();
         if found {
-            self.charges.insert(ix, Charge::Cells(cells));
+            self.charge(ix, Charge::Cells(cells));
         }
         found
     }
@@ -242,15 +246,15 @@ impl Judging<'_, '_> {
         let heard: BTreeSet<usize> =
             naming.filter(|clause| clause.tally.ok + clause.tally.failed > 0).map(|clause| clause.trial).collect();
         let asked = self.evidence.asked.get(key).into_iter().flatten();
-        asked.filter(|ix| !heard.contains(*ix) && !self.evidence.trials[**ix].failed_infrastructure).count()
+        asked.filter(|ix| !heard.contains(*ix) && self.evidence.trials[**ix].infrastructure.is_none()).count()
     }
 
     /// Straight failures that convict a cell: as many as the policy wants, and as chance would not give any of the cells.
     fn convicts(&self, key: &Key) -> usize {
         let own: BTreeSet<PartyIx> = key.sub.parties().into_iter().collect();
-        let cells = self.asked.iter().filter(|other| other.check == key.check && other.point == key.point).count();
         let noise = self.noise(key.point, key.check, &own);
-        let needed = noise.convicts(cells, self.bounds.error_rate());
+        let needed =
+            noise.convicts(self.asked_of.get(&(key.point, key.check)).copied().unwrap_or(1), self.bounds.error_rate());
         needed.min(self.bounds.attempts / 2).max(self.bounds.convict)
     }
 
@@ -284,7 +288,7 @@ impl Judging<'_, '_> {
             let complete = || self.asked.iter().filter(|key| group(key) == name).all(|key| tried(&key));
             if common.is_some_and(|common| common.is_empty()) && complete() {
                 suspicious.insert(name);
-                self.charges.extend(clauses.iter().map(|ix| (*ix, Charge::Check)));
+                clauses.iter().for_each(|ix| self.charge(*ix, Charge::Check));
             }
         }
         for key in self.asked.iter().filter(|key| suspicious.contains(&group(key))) {
@@ -304,23 +308,25 @@ impl Judging<'_, '_> {
         let enough = |key: &Key, clauses: &[usize]| {
             let trials: BTreeSet<usize> = clauses.iter().map(|ix| self.evidence.clauses[*ix].trial).collect();
             let isolation = Isolation::of(self.universe, &key.sub);
-            let isolated = trials.iter().any(|trial| isolation.is(&self.evidence.trials[*trial]));
-            trials.len() >= self.convicts(key) && isolated
+            let isolated = || trials.iter().any(|trial| isolation.is(&self.evidence.trials[*trial]));
+            trials.len() >= self.bounds.convict && isolated() && trials.len() >= self.convicts(key)
         };
         let only_suspect = |key: &Key, ix: &usize| {
             self.evidence.clauses[*ix].cells.iter().all(|other| other == key || self.cleared.contains(other))
         };
-        let guilty = |entry: &(&&Key, &Vec<usize>)| enough(entry.0, entry.1);
+        accused.retain(|key, clauses| enough(key, clauses));
         let mut convicted: BTreeSet<Key> = BTreeSet::new();
-        for (key, clauses) in accused.iter().filter(guilty) {
+        for (key, clauses) in &accused {
             if clauses.iter().any(|ix| only_suspect(key, ix)) {
                 convicted.insert((*key).clone());
             }
         }
         // What cannot be told apart, or could not although it was tried: together they fail, so each of them is reported.
-        let mut known = self.states.clone();
-        known.extend(convicted.iter().map(|key| (key.clone(), State::Fail)));
-        let bad = Bad::new(self.universe, &known);
+        let bad = LazyCell::new(|| {
+            let mut known = self.states.clone();
+            known.extend(convicted.iter().map(|key| (key.clone(), State::Fail)));
+            Bad::new(self.universe, &known)
+        });
         let inseparable = |key: &Key, clauses: &[usize]| {
             let named = clauses.iter().flat_map(|ix| &self.evidence.clauses[*ix].cells);
             let rivals: BTreeSet<Key> = named.filter(|other| !self.cleared.contains(*other)).cloned().collect();
@@ -329,13 +335,14 @@ impl Judging<'_, '_> {
                 || Search::new(self.universe, &bad, key, &rivals).run().is_err()
         };
         let mut rivals = BTreeSet::new();
-        for (key, clauses) in accused.iter().filter(guilty) {
+        for (key, clauses) in &accused {
             let unexplained = |ix: &&usize| !self.evidence.clauses[**ix].cells.iter().any(|k| convicted.contains(k));
             let left: Vec<usize> = clauses.iter().filter(unexplained).copied().collect();
             if enough(key, &left) && inseparable(key, &left) {
                 rivals.insert((*key).clone());
             }
         }
+        drop(bad);
         convicted.extend(rivals);
         convicted
     }
@@ -361,7 +368,7 @@ impl Judging<'_, '_> {
                 for (_, _, key) in suspects {
                     self.states.entry(key.clone()).or_insert(State::Exhausted);
                 }
-                self.charges.insert(*ix, Charge::Cells(rivals));
+                self.charge(*ix, Charge::Cells(rivals));
                 continue;
             };
             let key = (*key).clone();
@@ -423,13 +430,12 @@ impl Judging<'_, '_> {
             return State::Error(detail.to_owned());
         }
         let asked = self.evidence.asked.get(key).map_or(&[][..], Vec::as_slice);
-        let failed = asked.iter().filter(|trial| self.evidence.trials[**trial].failed_infrastructure).count();
-        if failed > self.bounds.retries {
-            let mut reasons = asked.iter().map(|trial| self.evidence.trials[*trial].infrastructure.as_str());
-            let last = reasons.rfind(|reason| !reason.is_empty()).unwrap_or_default();
+        let failed: Vec<&str> =
+            asked.iter().filter_map(|trial| self.evidence.trials[*trial].infrastructure.as_deref()).collect();
+        if let Some(last) = failed.last().filter(|_| failed.len() > self.bounds.retries) {
             return State::Error(format!("the infrastructure failed every network that asked it: {last}"));
         }
-        if asked.len() - failed >= self.bounds.attempts {
+        if asked.len() - failed.len() >= self.bounds.attempts {
             return State::Exhausted;
         }
         State::Open

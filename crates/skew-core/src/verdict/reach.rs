@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::model::{RoleKind, Scope};
 
-use super::state::{BUILDS, State};
-use super::universe::{CheckIx, EXIT, Key, PartyIx, RoleIx, Sub, Universe, VersionIx};
+use super::built_in::{BUILDS, EXIT, READY, STARTS};
+use super::key::{CheckIx, Key, PartyIx, RoleIx, Sub, VersionIx};
+use super::state::State;
+use super::universe::Universe;
 
 /// The smallest seating in which a cell can be observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,7 @@ impl Bad {
 pub(super) fn prerequisites(universe: &Universe<'_>) -> Vec<Vec<CheckIx>> {
     let checks = &universe.matrix.checks;
     let named = |name: &str| checks.iter().position(|check| check.name.as_str() == name);
-    let (starts, ready, exit) = (named("starts"), named("ready"), named(EXIT));
+    let (starts, ready, exit) = (named(STARTS), named(READY), named(EXIT));
     (0..checks.len())
         .map(|check| {
             let mut all: BTreeSet<CheckIx> = BTreeSet::new();

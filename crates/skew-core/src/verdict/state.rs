@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::hunt::Third;
+use super::key::{CheckIx, Key, PartyIx, VersionIx};
 use super::statistics::Noise;
-use super::universe::{CheckIx, Key, PartyIx, VersionIx};
-
-/// The built-in check that an image could be built.
-pub const BUILDS: &str = "builds";
 
 /// What is known about a cell, in small numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +77,7 @@ pub enum Need {
 
 /// What explains a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Charge {
+pub(super) enum Charge {
     /// These cells: what is known of them, or of a party in them, is established, or they stay under suspicion.
     Cells(BTreeSet<Key>),
     /// The check's own noise.

@@ -67,7 +67,7 @@ pub fn at_least(failed: u32, networks: u32) -> f64 {
 
 /// The failures of a check that nothing but chance explains: measured on everything that works.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Noise {
+pub(super) struct Noise {
     /// Failures of something that works.
     pub failed: u32,
     /// Observations of it, one for each network.

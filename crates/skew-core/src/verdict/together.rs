@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counts::{counts, times_asked};
+use super::counts::times_asked;
 use super::hunt::{self, Core, Hunt, Third};
 use super::judging::Judging;
+use super::key::{Key, Sub};
 use super::state::{Charge, Need, State};
-use super::universe::{Key, Sub};
 
 impl Judging<'_, '_> {
     /// Rule 3, second half, and rule 6: every named cell worked somewhere, and yet it failed.
@@ -55,11 +55,10 @@ impl Judging<'_, '_> {
             return;
         }
         // Rule 3: first each suspect in isolation, then the original unchanged.
-        let unisolated = clause.cells.iter().find(|key| {
-            let (counts, _) = counts(self.universe, self.evidence, key);
-            counts.passed_isolated + counts.failed_isolated + counts.mixed == 0
-                && times_asked(self.evidence, key) < self.bounds.attempts
-        });
+        let unisolated = clause
+            .cells
+            .iter()
+            .find(|key| self.times_isolated(key) == 0 && times_asked(self.evidence, key) < self.bounds.attempts);
         if let Some(key) = unisolated {
             let key = key.clone();
             self.push_incident(ix, key.clone(), Need::Isolate(key));
@@ -110,7 +109,7 @@ impl Judging<'_, '_> {
             key.point == core.point && state.is_bad() && key.sub.parties().iter().all(|p| seated.contains(p))
         };
         let cells: BTreeSet<Key> = self.states.iter().filter(is_there).map(|(key, _)| key.clone()).collect();
-        self.charges.insert(ix, Charge::Cells(cells));
+        self.charge(ix, Charge::Cells(cells));
     }
 
     /// Records a set that fails together.
@@ -128,7 +127,7 @@ impl Judging<'_, '_> {
             let clause = &self.evidence.clauses[ix];
             let composition = &self.evidence.trials[clause.trial].composition;
             if clause.tally.failed > 0 && found.iter().all(|third| composition.seats(*third)) {
-                self.charges.insert(ix, Charge::Cells(BTreeSet::from([key.clone()])));
+                self.charge(ix, Charge::Cells(BTreeSet::from([key.clone()])));
             }
         }
         self.states.insert(key, if versions >= 3 { State::Interference } else { State::Fail });
