@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use skew_core::model::{Cell, CellId};
-use skew_core::text::shorten;
-use skew_report::{CellModel, Model, Standing, Word, count};
+use skew_core::text::{count, shorten};
+use skew_report::{CellModel, Model, Standing, Word};
 use skew_spec::{KnownBlock, append_known, known_blocks};
 
 use super::diff::{of_past, recorded};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 use skew_core::model::{AxisPoint, Cell, NetworkId, NetworkPlan, Reason, Seat, Strategy};
-use skew_report::count;
+use skew_core::text::count;
 
 use super::error::CliError;
 use super::prepare::{self, Evidence};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use skew_core::model::{Attempt, Digest};
+use skew_core::text::count;
 use skew_image::Layout;
-use skew_report::count;
 
 use super::Globals;
 use super::error::CliError;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use skew_core::model::{Cell, CellId, Strategy, Verdicts};
-use skew_core::text::duration_ms;
-use skew_report::{CellModel, Model, NetworkModel, SweepEnd, count, indented};
+use skew_core::text::{count, duration_ms};
+use skew_report::{CellModel, Model, NetworkModel, SweepEnd, indented};
 
 use super::error::CliError;
 use super::globals::split_spec;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use skew_report::count;
+use skew_core::text::count;
 
 use super::error::CliError;
 use super::{Globals, reports};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skew_core::model::{NodeName, Outcome};
-use skew_core::text::duration;
+use skew_core::text::{count, duration};
 use skew_deploy::{Output, Place};
 
 use super::scene::Scene;
@@ -93,7 +93,7 @@ pub(super) fn failure(expected_and_found: &str, place: &str, argv: &[String], ou
 
 /// Why a line that was not found in a log may be there all the same.
 pub(super) fn unseen(lines: u64) -> String {
-    let lines = if lines == 1 { "1 line".to_owned() } else { format!("{lines} lines") };
+    let lines = count(lines, "line");
     format!("skew could not look at all of {lines} of the log, which were too many at once or too long")
 }
 

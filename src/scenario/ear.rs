@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use regex::Regex;
 use skew_core::model::{CheckName, NodeName, Observation};
+use skew_core::text::count;
 use skew_deploy::{NodeEvent, Stream, Watch, is_cut};
 
 use super::observe::{self, Casting, Heard, Line};
@@ -140,8 +141,8 @@ impl Ear {
     pub(super) fn dropped(&self, driver: &NodeName) -> Option<String> {
         let state = self.state();
         let dropped = state.dropped.get(driver)?;
-        let observations = if dropped.count == 1 { "observation" } else { "observations" };
-        Some(format!("{} {observations} of {driver} could not be used: {}", dropped.count, dropped.first))
+        let observations = count(dropped.count as u64, "observation");
+        Some(format!("{observations} of {driver} could not be used: {}", dropped.first))
     }
 
     /// Lines of a node of which the end could not be looked at.

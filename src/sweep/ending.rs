@@ -117,25 +117,10 @@ fn was_supported(matrix: &Matrix, verdicts: &Verdicts, cell: &Cell) -> bool {
         other != cell
             && other.check == cell.check
             && other.axes == cell.axes
-            && there(&verdict.kind)
+            && verdict.kind.was_seen()
             && same_shape(&other.subject, &cell.subject)
             && in_order(&other.subject).iter().zip(&parties).all(|(older, party)| not_newer(matrix, older, party))
     })
-}
-
-/// Whether the verdict shows that the check exists.
-fn there(kind: &VerdictKind) -> bool {
-    match kind {
-        VerdictKind::Pass
-        | VerdictKind::Fail
-        | VerdictKind::Flaky { .. }
-        | VerdictKind::Interference
-        | VerdictKind::Broken { .. } => true,
-        VerdictKind::Unbuilt { .. }
-        | VerdictKind::Unsupported
-        | VerdictKind::Error { .. }
-        | VerdictKind::Untested(_) => false,
-    }
 }
 
 /// The parties in their places: both of a pair, even when they are the same.

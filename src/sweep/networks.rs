@@ -6,6 +6,7 @@ use std::sync::{Arc, mpsc};
 use skew_core::event::Event;
 use skew_core::model::{Attempt, End, Fault, LogRef, Matrix, NetworkPlan, NodeName, Outcome, SweepId, VerdictKind};
 use skew_core::plan;
+use skew_core::text::count;
 use skew_core::verdict::{self, Decision};
 use skew_deploy::{LogFile, Network};
 use tokio::task::JoinSet;
@@ -19,7 +20,6 @@ use super::identity::attempt_id;
 use super::room::{Crowded, Room, Ticket};
 use super::stop::{Stage, Stop};
 use crate::record::{Entry, Store};
-use skew_report::count;
 
 /// What the loop needs.
 pub(super) struct Loop<'a> {

@@ -2,8 +2,7 @@
 
 use skew_core::event::{BuildEnd, Event, PushEnd};
 use skew_core::model::{NetworkPlan, Reason, VerdictKind};
-use skew_core::text::{duration_ms, shorten};
-use skew_report::count;
+use skew_core::text::{count, duration_ms, shorten};
 
 /// The longest text from outside that is shown in one line, in characters.
 pub(super) const LONGEST: usize = 300;

@@ -1,4 +1,4 @@
-//! Text for people: durations, and text that is longer than there is room for. A leaf: everyone may import it.
+//! Text for people: durations, numbers, and text that is longer than there is room for. A leaf: everyone may import it.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -39,6 +39,26 @@ pub fn duration(duration: Duration) -> String {
 /// A duration in milliseconds as people write it.
 pub fn duration_ms(ms: u64) -> String {
     duration(Duration::from_millis(ms))
+}
+
+/// `1 network`, `2 networks`, `12,345 networks`.
+pub fn count(n: impl Into<u64>, noun: &str) -> String {
+    let n = n.into();
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(n))
+}
+
+/// `12,345`.
+pub fn thousands(n: impl Into<u64>) -> String {
+    let digits = n.into().to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The text, or its beginning of at most `max` characters and `…`; it ends after a word where it can.
@@ -82,6 +102,13 @@ fn cut_after(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_in_groups_of_three() {
+        for (n, expect) in [(0_u32, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(thousands(n), expect);
+        }
+    }
 
     #[test]
     fn durations_are_as_people_write_them() {

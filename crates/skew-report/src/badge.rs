@@ -1,9 +1,9 @@
 //! The model as a badge: a small SVG for a page about the system.
 
 use askama::Template;
+use skew_core::text::thousands;
 
 use super::model::{Model, State};
-use super::words::thousands;
 
 /// Characters of the system's name.
 const LABEL: usize = 40;

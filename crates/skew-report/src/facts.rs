@@ -136,18 +136,6 @@ impl<'a> Facts<'a> {
     }
 }
 
-/// Whether a verdict says that something does not work.
-pub(super) fn is_failure(kind: &VerdictKind) -> bool {
-    match kind {
-        VerdictKind::Fail | VerdictKind::Flaky { .. } | VerdictKind::Interference | VerdictKind::Broken { .. } => true,
-        VerdictKind::Pass
-        | VerdictKind::Unbuilt { .. }
-        | VerdictKind::Unsupported
-        | VerdictKind::Error { .. }
-        | VerdictKind::Untested(_) => false,
-    }
-}
-
 /// Whether a failure is likeliest the check's own.
 pub(super) fn is_wrong_check(kind: &VerdictKind) -> bool {
     matches!(kind, VerdictKind::Error { source: ErrorSource::Check, .. })

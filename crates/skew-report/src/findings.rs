@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use skew_core::model::{AttemptId, AxisPoint, CellId};
+use skew_core::text::count;
 
 use super::advice::{Outlook, advice, passed_before};
 use super::blocks::{Block, blocks};
@@ -11,7 +12,7 @@ use super::network::NetworkModel;
 use super::sentence::passed_nowhere;
 use super::telling::telling;
 use super::text::clean;
-use super::words::{Standing, Word, count, list, point};
+use super::words::{Standing, Word, list, point};
 
 /// Cells named by one finding.
 const IDS: usize = 10;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skew_core::model::AxisPoint;
+use skew_core::text::{count, thousands};
 
 use super::facts::Facts;
 use super::model::{CellModel, CheckModel, Tally};
 use super::sentence::{because, passed_nowhere};
-use super::words::{Standing, Word, count, list, point, thousands};
+use super::words::{Standing, Word, list, point};
 
 /// Parties that are named rather than counted.
 const NAMED: usize = 2;

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use skew_core::model::Digest;
+use skew_core::text::{count, thousands};
 
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, Tally, Together};
 use super::sentence::because;
-use super::words::{Standing, Word, count, percent, point, thousands, weight, weights};
+use super::words::{Standing, Word, percent, point, weight, weights};
 
 const STYLE: &str = include_str!("html/report.css");
 const SCRIPT: &str = include_str!("html/report.js");

@@ -61,7 +61,7 @@ pub use standing::Judged;
 pub use standings::{At, Standings};
 pub use terminal::{terminal, terminal_diff};
 pub use text::indented;
-pub use words::{Standing, UntestedReason, Word, count};
+pub use words::{Standing, UntestedReason, Word};
 
 /// The model as JSON: the content of `results.json`, described by [`schema`].
 ///

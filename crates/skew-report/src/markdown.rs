@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use skew_core::model::CellId;
+use skew_core::text::count;
 
 use super::change::{Change, ChangeFinding, Since};
 use super::model::{CellModel, CheckModel, Finding, Grid, Model, Pair, State, Together};
 use super::since::Diff;
 use super::text::{clean, indented};
-use super::words::{Standing, Word, count, is_trouble, point, weight, weights};
+use super::words::{Standing, Word, is_trouble, point, weight, weights};
 
 /// The most that a step's summary may have on GitHub, in bytes.
 pub const SUMMARY: usize = 1 << 20;

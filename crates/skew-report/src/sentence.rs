@@ -1,12 +1,13 @@
 //! What a verdict says of its cell, in whole sentences. Each claim about another cell is looked up before it is made.
 
 use skew_core::model::{Cell, Counts, Explanation, Party, Subject, Untested, Verdict, VerdictKind};
+use skew_core::text::{count, thousands};
 use skew_core::verdict::{at_least, excluded_rate, interval};
 
 use super::end::SweepEnd;
-use super::facts::{CheckFacts, Facts, is_failure, is_wrong_check};
+use super::facts::{CheckFacts, Facts, is_wrong_check};
 use super::text::clean;
-use super::words::{Word, count, list, percent, point, thousands};
+use super::words::{Word, list, percent, point};
 
 /// Characters of what was seen.
 const DETAIL: usize = 500;
@@ -32,7 +33,7 @@ pub(super) fn sentence(cell: &Cell, verdict: &Verdict, facts: &Facts<'_>) -> Str
         VerdictKind::Untested(why) => untested(cell, verdict, why, facts),
     };
     explained(&mut text, verdict, facts);
-    if is_failure(&verdict.kind) {
+    if verdict.kind.is_failure() {
         let works = works_elsewhere(cell, facts);
         if !works.is_empty() {
             text.push_str(&format!(" With {} it works.", list(&works)));
@@ -209,7 +210,7 @@ fn wrong_check(cell: &Cell, verdict: &Verdict, facts: &Facts<'_>) -> String {
 
 fn untested(cell: &Cell, verdict: &Verdict, why: &Untested, facts: &Facts<'_>) -> String {
     match why {
-        Untested::Blocked { by } if facts.verdict(by).is_some_and(|verdict| is_failure(&verdict.kind)) => {
+        Untested::Blocked { by } if facts.verdict(by).is_some_and(|verdict| verdict.kind.is_failure()) => {
             format!("It cannot be tried while this fails: {by}")
         }
         Untested::Blocked { by } => format!("It cannot be tried before this works: {by}"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use skew_core::model::{CellId, CheckName};
+use skew_core::text::{count, thousands};
 
 use super::blocks::{Block, blocks};
 use super::change::{Change, ChangeFinding, ChangeTally, Since, SweepRef};
@@ -12,7 +13,7 @@ use super::findings::{at_values, ids};
 use super::model::{CellModel, FORMAT, Model, Was};
 use super::range::Order;
 use super::standings::{At, Standings, latest};
-use super::words::{Standing, Word, count, thousands};
+use super::words::{Standing, Word};
 
 /// Cells named by one sentence.
 const IDS: usize = 10;

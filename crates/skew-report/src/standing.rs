@@ -94,7 +94,7 @@ struct History<'a> {
 impl<'a> History<'a> {
     fn new(input: &Judged<'a>) -> Self {
         let mut there: BTreeMap<_, Vec<&Cell>> = BTreeMap::new();
-        for (cell, _) in input.verdicts.iter().filter(|(_, verdict)| shows_it(&verdict.kind)) {
+        for (cell, _) in input.verdicts.iter().filter(|(_, verdict)| verdict.kind.was_seen()) {
             there.entry(shape(cell)).or_default().push(cell);
         }
         let versions = input.matrix.versions.iter().map(|version| (&version.id, version));
@@ -122,21 +122,6 @@ impl<'a> History<'a> {
                 (Some((a, older)), Some((b, newer))) => a == b && older <= newer,
                 (Some(_) | None, _) => older.version == party.version,
             }
-    }
-}
-
-/// Whether a verdict shows that the check exists.
-fn shows_it(kind: &VerdictKind) -> bool {
-    match kind {
-        VerdictKind::Pass
-        | VerdictKind::Fail
-        | VerdictKind::Flaky { .. }
-        | VerdictKind::Interference
-        | VerdictKind::Broken { .. } => true,
-        VerdictKind::Unbuilt { .. }
-        | VerdictKind::Unsupported
-        | VerdictKind::Error { .. }
-        | VerdictKind::Untested(_) => false,
     }
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use skew_core::text::count;
 
 use super::change::Since;
 use super::model::{CellModel, Finding, Grid, Model};
 use super::since::Diff;
 use super::text::clean;
-use super::words::{Standing, Word, count, point, weight, weights};
+use super::words::{Standing, Word, point, weight, weights};
 
 /// Findings listed before the rest is only counted.
 const FINDINGS: usize = 40;

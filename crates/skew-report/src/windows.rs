@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skew_core::model::{Cell, Party, RoleKind, RoleName, SourceName, Subject, VerdictKind, Version, VersionId};
+use skew_core::text::count;
 
 use super::input::Input;
 use super::model::{Except, Window, Windows};
 use super::range::runs;
 use super::standing::Row;
-use super::words::{Word, count, list, point};
+use super::words::{Word, list, point};
 
 /// Ranges told for one pair of roles.
 const RANGES: usize = 6;

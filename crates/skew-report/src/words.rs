@@ -181,26 +181,6 @@ pub(super) fn percent(rate: f64) -> String {
     }
 }
 
-/// `1 network`, `2 networks`, `12,345 networks`.
-pub fn count(n: impl Into<u64>, noun: &str) -> String {
-    let n = n.into();
-    let plural = if n == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", thousands(n))
-}
-
-/// `12,345`.
-pub(super) fn thousands(n: impl Into<u64>) -> String {
-    let digits = n.into().to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// How many networks stand behind a pass, to go beside its glyph: one network is no fifty.
 pub(super) fn weight(verdict: Word, networks: u32) -> String {
     match (verdict, networks) {
@@ -284,9 +264,6 @@ mod tests {
             [(0.0, "0 %"), (0.004, "0.4 %"), (0.25, "25 %"), (0.995, "99.5 %"), (0.9999, "99.9 %"), (1.0, "100 %")]
         {
             assert_eq!(percent(rate), expect);
-        }
-        for (n, expect) in [(0_u32, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(thousands(n), expect);
         }
     }
 }

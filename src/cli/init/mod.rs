@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
-use skew_report::count;
+use skew_core::text::count;
 use skew_spec::BLANK;
 
 use super::Globals;

@@ -115,6 +115,19 @@ pub enum VerdictKind {
 }
 
 impl VerdictKind {
+    /// Whether it says that something does not work.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Fail | Self::Flaky { .. } | Self::Interference | Self::Broken { .. } => true,
+            Self::Pass | Self::Unbuilt { .. } | Self::Unsupported | Self::Error { .. } | Self::Untested(_) => false,
+        }
+    }
+
+    /// Whether it shows that the check exists: it was seen to work or to fail.
+    pub fn was_seen(&self) -> bool {
+        *self == Self::Pass || self.is_failure()
+    }
+
     /// The one word for it.
     pub fn word(&self) -> &'static str {
         match self {
